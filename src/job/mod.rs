@@ -5,6 +5,7 @@
 mod are_prime;
 mod bounds;
 mod by_curves;
+mod by_ends;
 mod certify;
 mod check_certificate;
 mod checkpoint;

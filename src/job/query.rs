@@ -254,7 +254,9 @@ impl Query {
             Self::Primes { low, last } => Box::new(Rows::new(low, last)),
             Self::CountOf { kind, low, last } => Box::new(CountConstellations::new(kind, low, last)),
             Self::PrimesOf { kind, low, last } => Box::new(Rows::of_kind(kind, low, last)),
-            Self::Sum { low, last } if SumByFormula::is_cheaper(low, last) => Box::new(SumByFormula::new(low, last)),
+            Self::Sum { low, last } if SumByFormula::is_cheaper(low, last) => {
+                Box::new(SumByFormula::new(low.into(), last.into()))
+            }
             Self::Sum { low, last } => Box::new(SumBySieve::new(low, last)),
             Self::Gaps { low, last } => Box::new(Gaps::new(low, last)),
             Self::IsPrime(n) => Box::new(IsPrime::new(n)),

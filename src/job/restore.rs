@@ -1,5 +1,6 @@
 //! From the bytes of a checkpoint back to a plan, whatever kind it was. Knows the kinds, not what they hold.
 
+use super::sum_to::SumTo;
 use super::{
     AnyPlan, ArePrime, Certify, Count, CountByPi, CountConstellations, CountWide, Damaged, Factor, Gaps, IsPrime, Next,
     Nth, OfFactors, Pi, Plan, Prev, Root, Rows, SumByFormula, SumBySieve,
@@ -24,6 +25,7 @@ pub fn restore(bytes: &[u8]) -> Result<Box<dyn AnyPlan>, Damaged> {
         |bytes| CountByPi::restore(bytes).map(boxed),
         |bytes| CountConstellations::restore(bytes).map(boxed),
         |bytes| SumBySieve::restore(bytes).map(boxed),
+        |bytes| SumTo::restore(bytes).map(boxed),
         |bytes| SumByFormula::restore(bytes).map(boxed),
         |bytes| Gaps::restore(bytes).map(boxed),
         |bytes| CountWide::restore(bytes).map(boxed),
@@ -173,6 +175,10 @@ mod tests {
             Query::Sum {
                 low: 1 << 40,
                 last: (1 << 40) + (1 << 27),
+            },
+            Query::Sum {
+                low: 1_000_000_000,
+                last: 100_000_000_000,
             },
             Query::Factor(semiprime.clone()),
             Query::Function(Function::Totient, semiprime),

@@ -4,6 +4,7 @@
 //! A part's bytes are the number, the parameter `y` and the units; tables are made of these. Its result is what its
 //! units come to together.
 
+use super::by_ends::UpTo;
 use super::sum_to::{Stage, SumTo, Summing, units};
 use super::{Damaged, Reader, Writer};
 use crate::primes::sum::{BlockSum, Shape, StretchSum, Tables};
@@ -64,8 +65,11 @@ impl Share {
 
 impl SumTo {
     /// See [`crate::job::Plan::cut_part`].
-    pub(super) fn cut_part(&mut self, wanted: f64) -> Option<Vec<u8>> {
-        let (shape, cost) = (self.shape, Self::cost(self.x()));
+    pub(super) fn cut_share(&mut self, wanted: f64) -> Option<Vec<u8>> {
+        if self.share().is_some() {
+            return None;
+        }
+        let (shape, cost) = (self.shape, Self::cost(self.x().into()));
         let Stage::Summing(summing) = &mut self.stage else {
             return None;
         };
@@ -102,7 +106,7 @@ impl SumTo {
     }
 
     /// The plan of a part.
-    pub(super) fn restore_part(bytes: &[u8]) -> Result<Self, Damaged> {
+    pub(super) fn restore_share(bytes: &[u8]) -> Result<Self, Damaged> {
         let (shape, share) = Share::read(bytes)?;
         if share.range.end > units(shape, share.which) {
             return Err(Damaged::Impossible("part"));
@@ -111,7 +115,7 @@ impl SumTo {
     }
 
     /// What the plan of a part was made of.
-    pub(super) fn save_part(&self) -> Option<Vec<u8>> {
+    pub(super) fn share_bytes(&self) -> Option<Vec<u8>> {
         self.share().map(|share| share.bytes(self.shape))
     }
 
@@ -128,7 +132,7 @@ impl SumTo {
     }
 
     /// True if this is a part, and all of it is done.
-    pub(super) fn is_part_done(&self) -> bool {
+    pub(super) fn is_share_done(&self) -> bool {
         match (self.share(), &self.stage) {
             (
                 Some(Share {
@@ -149,7 +153,7 @@ impl SumTo {
     }
 
     /// See [`crate::job::Plan::result`].
-    pub(super) fn result(&self) -> Option<Vec<u8>> {
+    pub(super) fn share_result(&self) -> Option<Vec<u8>> {
         let Share { which, range } = self.share()?;
         let Stage::Summing(summing) = &self.stage else {
             return None;
@@ -190,7 +194,7 @@ impl SumTo {
     }
 
     /// See [`crate::job::Plan::absorb_part`].
-    pub(super) fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
+    pub(super) fn absorb_share(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
         let Share { which, range } = self.elsewhere(part)?;
         let mut reader = Reader::new(result, KIND, VERSION)?;
         match which {
@@ -221,7 +225,7 @@ impl SumTo {
     }
 
     /// See [`crate::job::Plan::take_back`].
-    pub(super) fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
+    pub(super) fn take_back_share(&mut self, part: &[u8]) -> Result<(), Damaged> {
         let Share { which, range } = self.elsewhere(part)?;
         match (which, &mut self.stage) {
             (Which::Blocks, Stage::Summing(summing)) => summing.blocks.take_back(range),
@@ -235,13 +239,6 @@ impl SumTo {
         match &self.stage {
             Stage::Summing(summing) => Some(&summing.tables),
             _ => None,
-        }
-    }
-
-    /// Uses these tables, if they are of this sum and none are being made.
-    pub(super) fn use_tables(&mut self, tables: &Arc<Tables>) {
-        if tables.shape() == self.shape && matches!(self.stage, Stage::Preparing(Some(_))) {
-            self.begin(Arc::clone(tables));
         }
     }
 }

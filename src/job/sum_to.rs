@@ -2,11 +2,15 @@
 //!
 //! Knows nothing of what a unit adds up; see [`crate::primes::sum`].
 
+use super::by_ends::UpTo;
+use super::plan::LONG;
 use super::reorder::{Join, Reorder};
 use super::sum_part::{Share, Which};
-use super::{Budget, Damaged, Reader, Writer};
+use super::{Budget, Damaged, Plan, Reader, Shared, Writer};
+use crate::primes::known;
 use crate::primes::sum::{Block, BlockSum, Preparing, Shape, Stretch, StretchSum, Stretching, Tables};
 use crate::primes::wheel::NUMBERS_PER_BYTE;
+use crate::proto::Value;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -22,7 +26,7 @@ const BLOCK: Range<u64> = 4 << 10..64 << 10;
 
 /// The sum of the primes up to a number.
 #[derive(Debug)]
-pub(super) struct SumTo {
+pub struct SumTo {
     pub(super) shape: Shape,
     pub(super) stage: Stage,
     sums: Sums,
@@ -109,7 +113,7 @@ impl Join for StretchSum {
 
 /// A bout of one unit.
 #[derive(Debug)]
-pub(super) struct Slice(Work);
+pub struct Slice(Work);
 
 #[derive(Debug)]
 enum Work {
@@ -122,7 +126,7 @@ enum Work {
 
 /// What it brought.
 #[derive(Debug)]
-pub(super) struct Partial(Found);
+pub struct Partial(Found);
 
 #[derive(Debug)]
 enum Found {
@@ -136,25 +140,22 @@ enum Found {
 impl SumTo {
     /// Asks for the sum up to `x`, which is at least [`Shape::LEAST`].
     pub(super) fn new(x: u64) -> Self {
-        let shape = Shape::new(x);
-        Self {
-            shape,
-            stage: Stage::Preparing(Some(Box::new(Preparing::new(shape)))),
-            sums: Sums::default(),
-            progress: 0.0,
-            share: None,
-        }
+        Self::of(Shape::new(x), None)
     }
 
     /// Does this share alone of the sum for these parameters: what its units come to is never put together with what
     /// comes before.
     pub(super) fn part(shape: Shape, share: Share) -> Self {
+        Self::of(shape, Some(share))
+    }
+
+    fn of(shape: Shape, share: Option<Share>) -> Self {
         Self {
             shape,
             stage: Stage::Preparing(Some(Box::new(Preparing::new(shape)))),
             sums: Sums::default(),
             progress: 0.0,
-            share: Some(share),
+            share,
         }
     }
 
@@ -163,58 +164,14 @@ impl SumTo {
         self.share.as_ref()
     }
 
-    /// What this takes, in nanoseconds on the machine it was measured on: a line in the logarithms through .14 s at
-    /// 10^13, 2.2 s at 10^15 and 8.7 s at 10^16.
-    pub(super) fn cost(x: u64) -> f64 {
-        0.55e6 * (x as f64 / 1e9).max(1e-3).powf(0.6)
-    }
-
     /// Up to where.
     pub(super) const fn x(&self) -> u64 {
         self.shape.x
     }
 
-    /// The sum, once it is known.
-    pub(super) fn sum(&self) -> Option<u128> {
-        match self.stage {
-            Stage::Done(sum) => Some(sum),
-            _ => None,
-        }
-    }
-
-    pub(super) fn cut(&mut self) -> Option<Slice> {
-        match &mut self.stage {
-            Stage::Preparing(preparing) => preparing.take().map(Work::Prepare),
-            Stage::Summing(summing) => summing.cut(),
-            Stage::Done(_) => None,
-        }
-        .map(Slice)
-    }
-
-    pub(super) fn run(Slice(work): Slice, budget: Budget<'_>) -> Partial {
-        let over = || budget.over();
-        Partial(match work {
-            Work::Prepare(preparing) => Found::Tables(preparing.advance(over)),
-            Work::Block(index, block) => Found::Block(index, block.advance(over)),
-            Work::Stretch(index, stretch) => Found::Stretch(index, stretch.advance(over)),
-            Work::Ordinary(index, tables, leaves) => Found::Ordinary(index, tables.ordinary(leaves)),
-            Work::Constants(index, tables, primes) => Found::Constants(index, tables.constants(primes)),
-        })
-    }
-
-    pub(super) fn absorb(&mut self, Partial(found): Partial) {
-        match (found, &mut self.stage) {
-            (Found::Tables(Ok(tables)), _) => self.begin(Arc::new(tables)),
-            (Found::Tables(Err(rest)), _) => self.stage = Stage::Preparing(Some(rest)),
-            (found, Stage::Summing(summing)) => summing.absorb(found, &mut self.sums),
-            _ => {}
-        }
-        self.end();
-    }
-
     /// The tables are there. They show whether a checkpoint may be true: one of which more is done than there is starts
     /// over.
-    pub(super) fn begin(&mut self, tables: Arc<Tables>) {
+    fn begin(&mut self, tables: Arc<Tables>) {
         if !self.sums.are_possible(&tables) {
             self.sums = Sums::default();
         }
@@ -266,15 +223,57 @@ impl SumTo {
             }
         }
     }
+}
 
-    pub(super) fn progress(&self) -> f64 {
+impl Plan for SumTo {
+    type Slice = Slice;
+    type Partial = Partial;
+
+    fn cut(&mut self) -> Option<Slice> {
+        match &mut self.stage {
+            Stage::Preparing(preparing) => preparing.take().map(Work::Prepare),
+            Stage::Summing(summing) => summing.cut(),
+            Stage::Done(_) => None,
+        }
+        .map(Slice)
+    }
+
+    fn run(Slice(work): Slice, budget: Budget<'_>) -> Partial {
+        let over = || budget.over();
+        Partial(match work {
+            Work::Prepare(preparing) => Found::Tables(preparing.advance(over)),
+            Work::Block(index, block) => Found::Block(index, block.advance(over)),
+            Work::Stretch(index, stretch) => Found::Stretch(index, stretch.advance(over)),
+            Work::Ordinary(index, tables, leaves) => Found::Ordinary(index, tables.ordinary(leaves)),
+            Work::Constants(index, tables, primes) => Found::Constants(index, tables.constants(primes)),
+        })
+    }
+
+    fn absorb(&mut self, Partial(found): Partial) {
+        match (found, &mut self.stage) {
+            (Found::Tables(Ok(tables)), _) => self.begin(Arc::new(tables)),
+            (Found::Tables(Err(rest)), _) => self.stage = Stage::Preparing(Some(rest)),
+            (found, Stage::Summing(summing)) => summing.absorb(found, &mut self.sums),
+            _ => {}
+        }
+        self.end();
+    }
+
+    fn answer(&mut self) -> Option<Value> {
+        match self.share {
+            Some(_) => self.is_share_done().then_some(Value::Nothing),
+            None => self.total().map(|sum| Value::Number(sum.into())),
+        }
+    }
+
+    fn progress(&self) -> f64 {
         match self.stage {
             Stage::Done(_) => 1.0,
             _ => self.share_done().unwrap_or(self.progress),
         }
     }
 
-    pub(super) fn memory(&self, workers: usize) -> u64 {
+    fn memory(&self, workers: usize) -> u64 {
         let Shape { y, root4, .. } = self.shape;
         let primes = |n: u64| 1.2 * n as f64 / (n as f64).ln();
         // Primes and their sums twelve bytes each, an entry for 64 numbers, two bytes for each number of the wheel;
@@ -287,7 +286,18 @@ impl SumTo {
         tables + waiting as u64 + (3 << 20) * (workers as u64 + 1)
     }
 
-    pub(super) fn save(&self) -> Vec<u8> {
+    fn is_long(&self) -> bool {
+        Self::cost(self.x().into()) > LONG
+    }
+
+    fn save(&self) -> Option<Vec<u8>> {
+        if self.share.is_some() {
+            // It is about a second of work, and starts over.
+            return self.share_bytes();
+        }
+        if let Stage::Done(_) = self.stage {
+            return None;
+        }
         let Sums {
             done,
             sum,
@@ -306,10 +316,14 @@ impl SumTo {
             .flat_map(|base| [*base as u64, (*base >> 64) as u64])
             .collect();
         writer.words(&words);
-        writer.finish()
+        Some(writer.finish())
     }
 
-    pub(super) fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+    fn restore(bytes: &[u8]) -> Result<Self, Damaged> {
+        match Self::restore_share(bytes) {
+            Err(Damaged::Kind) => {}
+            part => return part,
+        }
         let mut reader = Reader::new(bytes, KIND, VERSION)?;
         let (x, progress) = (reader.u64()?, reader.share()?);
         if x < Shape::LEAST {
@@ -336,6 +350,74 @@ impl SumTo {
             bases: bases.collect(),
         };
         Ok(plan)
+    }
+
+    fn cut_part(&mut self, cost: f64) -> Option<Vec<u8>> {
+        self.cut_share(cost)
+    }
+
+    fn result(&self) -> Option<Vec<u8>> {
+        self.share_result()
+    }
+
+    fn absorb_part(&mut self, part: &[u8], result: &[u8]) -> Result<(), Damaged> {
+        self.absorb_share(part, result)
+    }
+
+    fn take_back(&mut self, part: &[u8]) -> Result<(), Damaged> {
+        self.take_back_share(part)
+    }
+
+    fn needs_shared(&self) -> bool {
+        matches!(self.stage, Stage::Preparing(_))
+    }
+
+    fn shared(&self) -> Option<Shared> {
+        let tables = Arc::clone(self.tables()?);
+        Some(tables)
+    }
+
+    fn use_shared(&mut self, shared: &Shared) {
+        let Ok(tables) = Arc::clone(shared).downcast::<Tables>() else {
+            return;
+        };
+        if tables.shape() == self.shape && matches!(self.stage, Stage::Preparing(Some(_))) {
+            self.begin(tables);
+        }
+    }
+}
+
+impl UpTo for SumTo {
+    const RANGE: ([u8; 4], u32) = (*b"sfo1", 2);
+    const MOST: u128 = u64::MAX as u128;
+
+    fn up_to(x: u128) -> Self {
+        Self::new(u64::try_from(x).expect("it is no more than the most"))
+    }
+
+    fn at_once(x: u128) -> Option<u128> {
+        let primes = std::iter::successors(known::next(0), |p| known::next(*p)).map(u128::from);
+        (x < Shape::LEAST.into()).then(|| primes.take_while(|p| *p <= x).sum())
+    }
+
+    // A line in the logarithms through .14 s at 10^13, 2.2 s at 10^15 and 8.7 s at 10^16.
+    fn cost(x: u128) -> f64 {
+        0.55e6 * (x as f64 / 1e9).max(1e-3).powf(0.6)
+    }
+
+    fn total(&self) -> Option<u128> {
+        match self.stage {
+            Stage::Done(sum) => Some(sum),
+            _ => None,
+        }
+    }
+
+    fn restore_of(x: u128, bytes: &[u8]) -> Result<Self, Damaged> {
+        let sum = Self::restore(bytes)?;
+        if u128::from(sum.x()) != x || sum.share.is_some() {
+            return Err(Damaged::Impossible("sum"));
+        }
+        Ok(sum)
     }
 }
 
@@ -532,11 +614,11 @@ mod tests {
 
     fn sum(x: u64) -> u128 {
         let mut plan = SumTo::new(x);
-        while plan.sum().is_none() {
+        while plan.total().is_none() {
             let slice = plan.cut().expect("alone there is always a slice");
             plan.absorb(SumTo::run(slice, Budget::unlimited()));
         }
-        plan.sum().expect("it is there")
+        plan.total().expect("it is there")
     }
 
     #[test]
@@ -574,18 +656,18 @@ mod tests {
     #[test]
     fn a_checkpoint_of_which_more_is_done_than_there_is_starts_over() {
         let x = 1_000_000_000;
-        let saved = SumTo::new(x).save();
+        let saved = SumTo::new(x).save().expect("it is not over");
         for kind in 0..4 {
             let mut bytes = saved.clone();
             // After the kind, the number, the progress and the length of the list.
             let done = 32 + 8 * kind;
             bytes[done..done + 8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
             let mut plan = SumTo::restore(&bytes).expect("it can be read");
-            while plan.sum().is_none() {
+            while plan.total().is_none() {
                 let slice = plan.cut().expect("alone there is always a slice");
                 plan.absorb(SumTo::run(slice, Budget::unlimited()));
             }
-            assert_eq!(plan.sum(), Some(sum(x)), "{kind}");
+            assert_eq!(plan.total(), Some(sum(x)), "{kind}");
         }
         let mut odd = saved;
         let length = odd.len() - 8;

@@ -97,11 +97,6 @@ impl Pi {
         Self { x: shape.x, play }
     }
 
-    /// How far primes are counted.
-    pub fn x(&self) -> u128 {
-        self.x
-    }
-
     /// The plan of a checkpoint of the count up to `x`.
     ///
     /// # Errors
