@@ -148,7 +148,7 @@ fn a_setting_of_a_cluster_takes_a_cluster() {
         &["--cluster-ca", "f"],
     ] {
         let output = primed(&[&["serve"], flags].concat());
-        let expected = format!("{} takes a cluster: --cluster nats://HOST:4222", flags[0]);
+        let expected = format!("{} needs a cluster: --cluster nats://HOST:4222", flags[0]);
         assert_eq!(output.status.code(), Some(1));
         assert!(said(&output).contains(&expected), "{}", said(&output));
     }

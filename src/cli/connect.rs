@@ -106,7 +106,7 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
     let has_user = matches!(matches.try_contains_id("user"), Ok(true));
     let has_file = matches!(matches.try_contains_id("password_file"), Ok(true));
     if has_file && !has_user && matches.value_source("password_file") == Some(ValueSource::CommandLine) {
-        let what = "--password-file has no use without a user: add --user NAME";
+        let what = "--password-file has no effect without a user: add --user NAME";
         return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, what));
     }
     Ok(())

@@ -95,7 +95,7 @@ impl Demo {
         let (least, most) = range(&rates[QUIET_SECONDS..]);
         writeln!(
             out,
-            "{:.0} to {:.0} % of {before:.0} requests a second were kept beside {} long questions, {:.0} % on average",
+            "the rate stayed at {:.0} to {:.0} % of {before:.0} requests a second beside {} long questions, {:.0} % on average",
             share(least),
             share(most),
             long.len(),

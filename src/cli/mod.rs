@@ -94,7 +94,7 @@ enum Command {
     Submit(jobs::Submit),
     /// Show the progress of a job, then its answer; Ctrl-C stops watching, not the job
     Watch(jobs::OneJob),
-    /// Wait for the answer of a job
+    /// Wait for the answer to a job
     Result(jobs::OneJob),
     /// Stop jobs
     Cancel(jobs::Cancel),

@@ -50,22 +50,22 @@ impl SecurityFlags {
         let has_address = is_https || !self.tls_listen.is_empty();
         match self.tls_files().iter().find(|(_, file)| file.is_some()) {
             Some((flag, _)) if !has_address => anyhow::bail!(
-                "{flag} has no use, for no address speaks TLS: name one with --tls-listen ADDR:PORT, or add --http-tls to --http"
+                "{flag} has no effect, for no address speaks TLS: name one with --tls-listen ADDR:PORT, or add --http-tls to --http"
             ),
             _ => {}
         }
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), Some(_)) => Ok(()),
             _ if !has_address => Ok(()),
-            (Some(_), None) => anyhow::bail!("--tls-cert takes the private key of the certificate: --tls-key FILE"),
-            (None, Some(_)) => anyhow::bail!("--tls-key takes the certificate of the key: --tls-cert FILE"),
+            (Some(_), None) => anyhow::bail!("--tls-cert needs the private key of the certificate: --tls-key FILE"),
+            (None, Some(_)) => anyhow::bail!("--tls-key needs the certificate of the key: --tls-cert FILE"),
             (None, None) => {
                 let flag = if self.tls_listen.is_empty() {
                     "--http-tls"
                 } else {
                     "--tls-listen"
                 };
-                anyhow::bail!("{flag} takes a certificate: --tls-cert and --tls-key")
+                anyhow::bail!("{flag} needs a certificate: --tls-cert and --tls-key")
             }
         }
     }

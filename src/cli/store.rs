@@ -43,13 +43,13 @@ enum Task {
     Stats,
     /// Delete old jobs and cheap answers; no daemon may use the directory
     Prune {
-        /// Jobs that ended longer ago
+        /// Delete jobs that ended more than TIME ago
         #[arg(long, value_name = "TIME", value_parser = quantity::any_time)]
         ended_before: Option<Duration>,
-        /// Answers that took less CPU time
+        /// Delete answers that took less than TIME of CPU
         #[arg(long, value_name = "TIME", value_parser = quantity::any_time)]
         cheaper_than: Option<Duration>,
-        /// Answers that failed their verification
+        /// Delete answers that failed their verification
         #[arg(long)]
         refuted: bool,
     },

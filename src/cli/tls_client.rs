@@ -59,7 +59,7 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
         return Err(clap::Error::raw(ErrorKind::ArgumentConflict, what));
     }
     if !is_on && matches.value_source("tls_ca") == Some(ValueSource::CommandLine) {
-        let what = "without --tls nothing is encrypted, and --tls-ca has no use: add --tls";
+        let what = "without --tls nothing is encrypted, and --tls-ca has no effect: add --tls";
         return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, what));
     }
     Ok(())

@@ -30,13 +30,13 @@ enum Action {
         /// What they may do: ask; submit, which includes ask; operate, which includes both
         #[arg(long, value_name = "ROLE", default_value = "ask", value_parser = read_role)]
         role: Role,
-        /// Requests that may wait for their answers
+        /// Most requests in progress at once
         #[arg(long, value_name = "N", value_parser = quantity::user_limit)]
         requests: Option<u32>,
-        /// Submitted jobs that have not ended
+        /// Most submitted jobs that have not ended
         #[arg(long, value_name = "N", value_parser = quantity::user_limit)]
         jobs: Option<u32>,
-        /// Seconds of CPU time a minute, in the mean
+        /// Most seconds of CPU time a minute, in the mean
         #[arg(long, value_name = "SECONDS", value_parser = quantity::user_limit)]
         cpu: Option<u32>,
     },

@@ -194,7 +194,7 @@ impl Client {
     }
 
     /// The longest gap between consecutive primes in the range, whose end is not included, and the primes on its two
-    /// sides where it is first; nothing, if there are fewer than two primes.
+    /// sides where it first occurs; nothing, if there are fewer than two primes.
     ///
     /// # Errors
     /// [`Code::BadArg`] if the range ends before it begins.

@@ -188,7 +188,7 @@ fn what_a_verb_asks_for_a_user_is_asked_with_the_rights_that_he_has_by_then() {
     client.send("auth ann secret\nasking pi 1e12\nasking doctor\n");
     assert_eq!(client.line().as_deref(), Some("OK"));
     assert_eq!(client.line().as_deref(), Some("OK 37607912018"));
-    let denied = "ERR denied :this takes the role operate, and ann has ask";
+    let denied = "ERR denied :this needs the role operate; ann has the role ask";
     assert_eq!(client.line().as_deref(), Some(denied));
     gate.is_open.store(false, Relaxed);
     gate.is_called.store(false, Relaxed);

@@ -2,10 +2,10 @@
 //! route and no password.
 //!
 //! A browser lets every page send requests to this machine. It cannot read the replies, for none allows other origins;
-//! and it must not start or stop work. So what changes anything needs `Content-Type: application/json`, which a form
-//! cannot send, and no foreign `Origin`. A page may also call itself by a name that leads to this machine (DNS
-//! rebinding); then its requests bear that name as their `Host`. So `Host` has to be an address, `localhost`, or a name
-//! that the operator has given.
+//! and it must not start or stop work. So every POST needs `Content-Type: application/json`, which a form cannot send,
+//! and what changes anything no foreign `Origin`; a form cannot send DELETE. A page may also call itself by a name that
+//! leads to this machine (DNS rebinding); then its requests bear that name as their `Host`. So `Host` has to be an
+//! address, `localhost`, or a name that the operator has given.
 
 use super::answer::{refused, unread};
 use super::login::Login;
@@ -187,7 +187,7 @@ fn check(hosts: &Hosts, request: &Request) -> Result<(), (StatusCode, &'static s
         kind.eq_ignore_ascii_case("application/json")
     });
     if !json && *request.method() != Method::DELETE {
-        let text = "what changes anything needs 'Content-Type: application/json'";
+        let text = "every POST needs 'Content-Type: application/json'";
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `gaps A B`: the longest gap between two consecutive primes of a range, and where it is first.
+//! `gaps A B`: the longest gap between two consecutive primes of a range, and where it first occurs.
 //!
 //! Knows nothing of how the range is cut; that is [`Sieved`]'s.
 

@@ -87,8 +87,8 @@ pub enum Query {
         /// The last number; below `low` if the range is empty.
         last: u64,
     },
-    /// The longest gap between consecutive primes in `low..=last`, and the primes on its two sides where it is first;
-    /// nothing if there are fewer than two primes.
+    /// The longest gap between consecutive primes in `low..=last`, and the primes on its two sides where it first
+    /// occurs; nothing if there are fewer than two primes.
     Gaps {
         /// The first number.
         low: u64,

@@ -265,9 +265,9 @@ const VERBS: [Arithmetic; 8] = [
     Arithmetic {
         name: "count",
         usage: "count A B [method=auto|sieve] [kind=KIND]",
-        about: "how many primes in A..B, B excluded",
+        about: "how many primes in A..B",
         details: &[
-            "A and B are at most 10^25, with kind= at most 2^64.",
+            "A and B are at most 10^25, with kind= at most 2^64; B is not included.",
             "method=sieve looks at every number; auto (the default) takes the faster way.",
             "count 100 110 -> OK 4",
             "kind= counts constellations whose members all lie in A..B: twins (p, p+2),",

@@ -17,8 +17,8 @@ pub(super) fn register(registry: &mut Registry) {
         auth,
     );
     let auth = auth.details(&[
-        "Nothing after it is taken in before it is answered. A wrong password is",
-        "answered late, and later each time. Without USER: the user 'default'.",
+        "Requests after it wait until it is answered. The reply to a wrong password is",
+        "delayed, and each time for longer. Without USER: the user 'default'.",
         "auth ann PASSWORD -> OK",
     ]);
     registry.add(auth.free());

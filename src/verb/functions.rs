@@ -35,8 +35,8 @@ pub(super) const VERBS: [Arithmetic; 6] = [
         usage: "moebius N",
         about: "0 if a square divides N, else 1 or -1",
         details: &[
-            "1, if N is the product of an even number of different primes (as 1 is), -1, if",
-            "the number is odd. N is at least 1. The answer is a word, for numbers",
+            "1 if N is a product of an even number of different primes (1 is), -1 if of an",
+            "odd number, 0 otherwise. N is at least 1. The answer is a word, for numbers",
             "here are not negative.",
             "moebius 30 -> OK -1",
         ],
@@ -78,7 +78,7 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(
         define(
             "certify N [form=pari]|check=PROOF",
-            "a proof that N is prime, or its check",
+            "a proof that N is prime; or checks a proof",
             certify,
         )
         .details(&[

@@ -17,15 +17,15 @@ const MAX_IDS: usize = 64;
 pub(super) const CANCEL: &str = "cancel";
 
 pub(super) fn register(registry: &mut Registry) {
-    let what = "runs it as a job; answers job=ID once it is kept";
+    let what = "runs it as a job: job=ID";
     registry.add(
-        define("submit REQUEST", what, submit)
+        define("submit REQUEST [id=KEY] [priority=LEVEL] [after=TIME]", what, submit)
             .details(&[
                 "The job goes on when you disconnect, and after a restart: once the ID is",
                 "sent, the store has it. deadline= is the job's own. Its answer is kept",
                 "for a while. id=KEY: the same KEY and request give the same job.",
-                "priority=low|normal|high. after=5min begins it later; what needs no work,",
-                "as pi 1e5, has ended at once all the same.",
+                "priority=low|normal|high. after=5min begins it later; a question that needs",
+                "no work, such as pi 1e5, still ends at once.",
                 "submit pi 1e18 -> OK job=7",
                 "watch 7, result 7, cancel 7, jobs",
             ])
@@ -36,7 +36,7 @@ pub(super) fn register(registry: &mut Registry) {
         define("watch ID", what, |call| Ok(Step::Ask(Ask::Watch(read_id(call, "ID")?))))
             .details(&["progress=10s sends progress less often. Disconnecting does not stop the job."]),
     );
-    let what = "waits for the answer of a submitted job";
+    let what = "waits for the answer to a submitted job";
     registry.add(
         define("result ID", what, |call| {
             Ok(Step::Ask(Ask::Result(read_id(call, "ID")?)))
@@ -72,7 +72,7 @@ pub(super) fn register(registry: &mut Registry) {
             .role(Role::Operate),
     );
     let what = "stops a question of yours, or submitted jobs";
-    registry.add(define("cancel @TAG|ID...|all", what, cancel).details(&[
+    registry.add(define("cancel @TAG|ID...|all|owner=OWNER", what, cancel).details(&[
         "What is cancelled gets ERR cancelled; its CPU is free within milliseconds.",
         "@a pi 1e18",
         "cancel @a",

@@ -11,8 +11,8 @@ pub(super) const VERBS: [Arithmetic; 2] = [
     Arithmetic {
         name: "sum",
         usage: "sum A B",
-        about: "the sum of the primes in A..B, B not included",
-        details: &["A and B are at most 2^64.", "sum 0 100 -> OK 1060"],
+        about: "the sum of the primes in A..B",
+        details: &["A and B are at most 2^64; B is not included.", "sum 0 100 -> OK 1060"],
         read: Read::AtOnce(|call| {
             call.only(2, &[])?;
             let (low, last) = read_range(call)?;
@@ -25,8 +25,8 @@ pub(super) const VERBS: [Arithmetic; 2] = [
         about: "the longest gap between primes of A..B",
         details: &[
             "The answer is the gap (the difference of two consecutive primes that both lie",
-            "in A..B) and these two primes, where it is first; nothing, if there is no gap.",
-            "A and B are at most 2^64.",
+            "in A..B) and these primes, where it first occurs; nothing, if there is none.",
+            "A and B are at most 2^64; B is not included.",
             "gaps 0 100 -> OK 8 89 97",
         ],
         read: Read::AtOnce(|call| {

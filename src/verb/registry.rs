@@ -162,7 +162,7 @@ impl Registry {
         if role >= needed {
             return Ok(());
         }
-        let text = format!("this takes the role {needed}, and {name} has {role}");
+        let text = format!("this needs the role {needed}; {name} has the role {role}");
         Err(Failure::new(Code::Denied, text))
     }
 

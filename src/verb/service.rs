@@ -76,6 +76,7 @@ fn overview(registry: &Registry) -> Vec<String> {
             "'help pi' says more about pi; there are 'help numbers' and 'help errors' too.",
         ]
         .map(String::from),
+            "A..B includes A, and not B.",
     );
     rows
 }

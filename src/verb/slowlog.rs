@@ -16,8 +16,8 @@ pub(super) fn register(registry: &mut Registry) {
             .details(&[
                 "The longest first, 16 of them or N, of the latest 512 that took 10 ms or",
                 "more. queue is the time until it was begun, cpu that of its work, which",
-                "others may have asked for too, wall the time until its answer or its end,",
-                "with its 'after=' and the wait for replies that go before it.",
+                "others may have asked for too, wall the time until its answer or end,",
+                "including 'after=' and waiting for earlier replies.",
                 "job=ID: it waited for this submitted job; request=- is the job itself.",
                 "client and request are those of the log and of the examples in /metrics.",
             ])

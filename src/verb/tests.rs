@@ -154,7 +154,7 @@ fn a_wrong_argument_is_named_beside_what_would_be_right() {
         ),
         (
             "cancel",
-            "bad-arg :cancel: @TAG or ID is missing; usage: cancel @TAG|ID...|all",
+            "bad-arg :cancel: @TAG or ID is missing; usage: cancel @TAG|ID...|all|owner=OWNER",
         ),
     ] {
         assert_eq!(said(line), failure, "{line}");
@@ -178,7 +178,8 @@ fn what_has_no_second_way_is_not_verified() {
 
 #[test]
 fn what_is_not_the_clients_to_say_is_refused() {
-    let tagged = "bad-arg :submit: a tag stands before 'submit': '@a submit pi 1e18'; usage: submit REQUEST";
+    let tagged = "bad-arg :submit: a tag stands before 'submit': '@a submit pi 1e18'; usage: submit REQUEST \
+         [id=KEY] [priority=LEVEL] [after=TIME]";
     assert_eq!(said("submit @a pi 5"), tagged);
     assert!(said("random 64 draw=5").starts_with("bad-arg :random: there is no option 'draw='"));
     for line in ["result +1", "cancel +1", "watch job=+1"] {

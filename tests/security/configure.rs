@@ -193,7 +193,7 @@ fn what_cannot_change_is_refused_and_changes_nothing() {
     let mut ann = daemon.client_of("ann", "ann-secret");
     for request in ["config get", "config set max-line 64", "monitor", "clients"] {
         let said = ann.ask(request);
-        assert!(said.starts_with("ERR denied :this takes the role operate"), "{said}");
+        assert!(said.starts_with("ERR denied :this needs the role operate"), "{said}");
     }
     assert!(daemon.client().ask("config get").starts_with("ERR unauthenticated :"));
     // A bad file changes nothing either.

@@ -101,7 +101,7 @@ fn a_user_may_do_what_his_role_allows_and_sees_his_own_jobs() {
     let submit = r#"{"request":"pi 1e19"}"#;
     let (status, _, body) = http.ask(ANN, "POST", "/v1/jobs", submit);
     assert!(
-        status == 403 && body.contains("this takes the role submit, and ann has ask"),
+        status == 403 && body.contains("this needs the role submit; ann has the role ask"),
         "{body}"
     );
     assert_eq!(http.status(ANN, "POST", "/v1/ask", r#"{"request":"clients"}"#), 403);

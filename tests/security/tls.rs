@@ -281,7 +281,7 @@ fn addresses_and_certificates_come_from_the_file_and_from_flags_alike() {
     );
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
-    assert!(said.contains("--tls-listen takes a certificate: "), "{said}");
+    assert!(said.contains("--tls-listen needs a certificate: "), "{said}");
 }
 
 #[test]
@@ -340,32 +340,32 @@ fn files_that_cannot_be_used_are_named_at_the_start() {
     for (flags, expected) in [
         (
             &["--tls-cert", cert.as_str(), "--tls-key", key.as_str()][..],
-            "primed: --tls-cert has no use, ",
+            "primed: --tls-cert has no effect, ",
         ),
         (
             &["--tls-ca", &ca, "--http", "127.0.0.1:0"],
-            "primed: --tls-ca has no use, ",
+            "primed: --tls-ca has no effect, ",
         ),
-        (&["--http-tls"], "primed: --http-tls takes an address: --http"),
+        (&["--http-tls"], "primed: --http-tls needs an address: --http"),
         (
             &["--tls-listen", "127.0.0.1:0"],
-            "primed: --tls-listen takes a certificate: ",
+            "primed: --tls-listen needs a certificate: ",
         ),
         (
             &["--tls-listen", "127.0.0.1:0", "--tls-ca", &ca],
-            "primed: --tls-listen takes a certificate: ",
+            "primed: --tls-listen needs a certificate: ",
         ),
         (
             &["--tls-listen", "127.0.0.1:0", "--tls-cert", &cert],
-            "primed: --tls-cert takes the private key ",
+            "primed: --tls-cert needs the private key ",
         ),
         (
             &["--tls-listen", "127.0.0.1:0", "--tls-key", &key],
-            "primed: --tls-key takes the certificate ",
+            "primed: --tls-key needs the certificate ",
         ),
         (
             &["--http", "127.0.0.1:0", "--http-tls"],
-            "primed: --http-tls takes a certificate: ",
+            "primed: --http-tls needs a certificate: ",
         ),
     ] {
         let output = primed(&[&["serve", "--data", "none"], flags].concat(), "");

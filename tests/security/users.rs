@@ -82,7 +82,7 @@ fn each_role_may_do_what_the_one_below_it_may_and_more() {
     assert_eq!(ann.ask("pi 100"), "OK 25");
     assert_eq!(
         ann.ask("submit pi 100"),
-        "ERR denied :this takes the role submit, and ann has ask"
+        "ERR denied :this needs the role submit; ann has the role ask"
     );
     assert_eq!(
         ann.ask("verify submit pi 100"),
@@ -91,7 +91,7 @@ fn each_role_may_do_what_the_one_below_it_may_and_more() {
     assert!(sam.ask("submit pi 100").starts_with("OK job="));
     assert_eq!(
         sam.ask("forget all"),
-        "ERR denied :this takes the role operate, and sam has submit"
+        "ERR denied :this needs the role operate; sam has the role submit"
     );
     assert!(sam.ask("submit forget all").starts_with("ERR bad-arg"));
     assert_eq!(oli.ask("forget all"), "OK");

@@ -59,7 +59,7 @@ pub(super) struct Bench {
     /// Duration [default: 10s, or until --requests are answered]
     #[arg(short, long, value_name = "TIME", value_parser = quantity::time)]
     duration: Option<Duration>,
-    /// Number of requests at most
+    /// Stop after N requests
     #[arg(short = 'n', long, value_name = "N", value_parser = read_count)]
     requests: Option<u64>,
     /// The requests: REQUEST[=WEIGHT],...; a word A..B is a random number from A to B

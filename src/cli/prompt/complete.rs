@@ -89,7 +89,8 @@ fn of_config(what: Option<&str>, name: Option<&str>) -> Vec<String> {
     }
 }
 
-/// The options of a verb and `more`: for `[method=auto|sieve]` with each value, for `[after=TIME]` without one.
+/// The options of a verb and `more`: for `[method=auto|sieve]` with each value, for `[after=TIME]` or `all|owner=OWNER`
+/// without one.
 fn options(verb: &dyn Verb, more: &str) -> Vec<String> {
     let usage = format!("{} {more}", verb.usage().replace("]|", "] "));
     let options = usage
@@ -97,7 +98,10 @@ fn options(verb: &dyn Verb, more: &str) -> Vec<String> {
         .filter_map(|word| word.trim_matches(['[', ']']).split_once('='));
     let with_values = options.flat_map(|(key, values)| match values {
         "KIND" => written(key, &kinds(verb)),
-        values if values.starts_with(|first: char| first.is_ascii_uppercase()) => vec![format!("{key}=")],
+        values if values.starts_with(|first: char| first.is_ascii_uppercase()) => {
+            let key = key.rsplit('|').next().unwrap_or(key);
+            vec![format!("{key}=")]
+        }
         values => written(key, &values.split('|').collect::<Vec<_>>()),
     });
     with_values.chain(OPTIONS.map(String::from)).collect()
@@ -143,6 +147,7 @@ mod tests {
         assert_eq!(completed("random 99 kind=s"), ["kind=safe", "kind=strong"]);
         assert_eq!(completed("certify 7 f"), ["form=pari"]);
         assert_eq!(completed("certify c"), ["check="]);
+        assert_eq!(completed("cancel o"), ["owner="]);
         assert_eq!(completed("submit count 1 2 method=s"), ["method=sieve"]);
         assert_eq!(completed("submit pi 5 i"), ["id="]);
         assert_eq!(completed("submit pi 5 priority=h"), ["priority=high"]);

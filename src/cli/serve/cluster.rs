@@ -21,7 +21,7 @@ pub(super) struct ClusterFlags {
     /// Do parts of the others' jobs only, and take in no jobs
     #[arg(long, value_name = "BOOL", env = "PRIMED_WORKERS_ONLY", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     workers_only: bool,
-    /// Share of parts that are computed again here, to find nodes that err: 1%
+    /// Share of parts to recompute here, such as 1%, to find nodes that return wrong results
     #[arg(long, value_name = "SHARE", env = "PRIMED_CHECK", default_value = "0%", value_parser = read_share)]
     check: Share,
     /// File with credentials for NATS
@@ -49,7 +49,7 @@ impl ClusterFlags {
             ];
             return match without_use.iter().find(|(_, is_set)| *is_set) {
                 Some((flag, _)) => Err(anyhow::anyhow!(
-                    "{flag} takes a cluster: --cluster nats://HOST:4222; 'primed serve --show-config' shows where it is set"
+                    "{flag} needs a cluster: --cluster nats://HOST:4222; 'primed serve --show-config' shows where it is set"
                 )),
                 None => Ok(daemon),
             };

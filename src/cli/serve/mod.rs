@@ -43,7 +43,7 @@ pub(super) struct Serve {
     /// Address for HTTP: health, metrics, a JSON interface and a dashboard [default: none]
     #[arg(long, value_name = "ADDR:PORT", env = "PRIMED_HTTP", value_parser = address::read)]
     http: Option<Address>,
-    /// Name by which requests over HTTP may call it, besides addresses and 'localhost'; may be repeated
+    /// Host name accepted in HTTP requests, besides addresses and 'localhost'; may be repeated
     #[arg(long, value_name = "NAME", env = "PRIMED_HTTP_NAME", value_parser = address::read_name, value_delimiter = ',')]
     http_name: Vec<String>,
     /// Speak HTTP over TLS, with the certificate of --tls-cert
@@ -59,7 +59,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "TIME", env = "PRIMED_DRAIN_LIMIT", default_value = "10s", value_parser = quantity::any_time)]
     drain_limit: Duration,
     /// Directory for submitted jobs and expensive answers, which outlive the process; 'none' keeps nothing [default:
-    /// $STATE_DIRECTORY, or ~/.local/state/primed]
+    /// $STATE_DIRECTORY, else $XDG_STATE_HOME/primed, else ~/.local/state/primed]
     #[arg(long, value_name = "DIR", env = "PRIMED_DATA", value_parser = data::name())]
     data: Option<OsString>,
     /// What to log on standard error, e.g. 'debug' or 'primed=trace'
@@ -93,7 +93,7 @@ struct LimitFlags {
     /// Connections at once; further ones get 'busy' [default: 20000, or as many as open files allow]
     #[arg(long, value_name = "N", env = "PRIMED_MAX_CONNECTIONS", value_parser = quantity::positive)]
     max_connections: Option<NonZeroUsize>,
-    /// Requests of one connection under way; beyond that it is not read until some are answered
+    /// Requests in progress on one connection; beyond that, the daemon stops reading from it
     #[arg(long, value_name = "N", env = "PRIMED_MAX_IN_FLIGHT", default_value = "1024", value_parser = quantity::positive)]
     max_in_flight: NonZeroUsize,
     /// Jobs queued and running; further ones get 'busy'
@@ -115,7 +115,7 @@ struct LimitFlags {
     /// Longest line, at least 64; a longer one is 'line-too-long'
     #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_LINE", default_value = "16384", value_parser = quantity::line_bytes)]
     max_line: usize,
-    /// Unread replies of a client; beyond that it is not read until it takes some
+    /// Unread replies of a client; beyond that, the daemon stops reading from it until it catches up
     #[arg(long, value_name = "BYTES", env = "PRIMED_MAX_UNSENT", default_value = "65536", value_parser = quantity::positive)]
     max_unsent: NonZeroUsize,
     /// How long a client may take to complete a line, or to read any of its replies
@@ -236,7 +236,7 @@ impl Serve {
     pub(super) fn run(self, arguments: Vec<OsString>, settings: Settings) -> anyhow::Result<ExitCode> {
         anyhow::ensure!(
             !self.http_tls || self.http.is_some(),
-            "--http-tls takes an address: --http ADDR:PORT"
+            "--http-tls needs an address: --http ADDR:PORT"
         );
         self.security.check_tls(self.http_tls)?;
         #[cfg(feature = "otlp")]
@@ -280,7 +280,7 @@ impl Serve {
                 match (self.http_tls, security.tls()) {
                     (false, _) => daemon.http(address, names),
                     (true, Some(tls)) => daemon.https(address, names, tls.clone()),
-                    (true, None) => anyhow::bail!("--http-tls takes a certificate: --tls-cert and --tls-key"),
+                    (true, None) => anyhow::bail!("--http-tls needs a certificate: --tls-cert and --tls-key"),
                 }
             }
             None => daemon,
