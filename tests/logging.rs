@@ -76,8 +76,8 @@ fn find<'a>(log: &'a [Value], message: &str, field: &str, value: &str) -> &'a Va
 #[test]
 fn a_request_is_followed_by_its_ids_from_accept_to_reply() {
     let mut daemon = Served::start(&["--log", "primed=trace", "--log-format", "json"]);
-    let replies = daemon.ask("nth 5\n@t pi 1e10\nsubmit pi 2e10\nresult 1\nnth x\nquit\n");
-    assert!(replies.contains("@t OK 455052511\n"), "{replies}");
+    let replies = daemon.ask("nth 5\nisprime 2^89-1\n@t pi 1e12\nsubmit pi 2e10\nresult 1\nnth x\nquit\n");
+    assert!(replies.contains("@t OK 37607912018\n"), "{replies}");
     let lines = daemon.log_until("\"closed\"");
     let parse = |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     let log: Vec<Value> = lines.iter().map(parse).collect();
@@ -106,6 +106,22 @@ fn a_request_is_followed_by_its_ids_from_accept_to_reply() {
     assert_eq!(followed[..2], ["request", "work begins"], "{followed:?}");
     assert!(followed.contains(&"slice"), "{followed:?}");
     assert_eq!(followed.last(), Some(&"reply"), "{followed:?}");
+    // Its first slice, which it shared with no other, was not enough: the number of its work changes.
+    let last = |message: &str| {
+        let is_it = |event: &&Value| event["message"] == message && event["request"] == request["request"];
+        log.iter().filter(is_it).last().expect("it is logged")
+    };
+    assert_eq!(last("work begins")["work"], last("leaves its batch")["work"]);
+    assert_eq!(last("leaves its batch")["next_work"], last("work ends")["work"]);
+
+    // One that its first slice answers.
+    let request = find(&log, "request", "verb", "isprime");
+    let ids = [("client", client), ("request", &request["request"])];
+    let mut followed = messages(&log, &ids);
+    // That for a collector of traces, which is no part of the log's story, and comes before the reply or after it.
+    followed.retain(|message| *message != "span");
+    assert_eq!(followed, ["request", "work begins", "slice", "work ends", "reply"]);
+    let request = find(&log, "request", "tag", "t");
     let is_slice = |event: &&Value| event["message"] == "slice" && event["request"] == request["request"];
     let slice = log.iter().find(is_slice).expect("slices are logged");
     assert_eq!(

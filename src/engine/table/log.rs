@@ -10,7 +10,7 @@ use super::flow::Flow;
 use super::waiters::{Waiter, WaiterId};
 use crate::engine::batch::{Batch, Plain};
 use crate::engine::lanes::{Lane, WorkerId};
-use crate::engine::message::{ClientId, JobId, RequestId, WorkId};
+use crate::engine::message::{ClientId, Event, JobId, RequestId, WorkId};
 use crate::engine::task::{Done, Outcome};
 use crate::engine::text::shortened;
 use crate::metrics::micros;
@@ -95,6 +95,41 @@ pub(super) fn wait_together(client: ClientId, work: WorkId, questions: &VecDeque
             let ids = Ids::of_request(client, *request);
             waits(ids, work, || job.title().into_owned(), "work begins");
         }
+    }
+}
+
+/// Logs that questions of a batch were answered by their first slices, which took this CPU time together.
+#[inline]
+pub(super) fn end_together(client: ClientId, work: WorkId, events: &[(RequestId, Event)], cpu: Duration) {
+    if is_logged() {
+        for (request, event) in events {
+            if let Event::Final(reply) = event {
+                let (outcome, cpu_us) = (outcome(reply), micros(cpu));
+                tracing::debug!(
+                    client = client.0,
+                    request = request.0,
+                    work = work.0,
+                    outcome,
+                    cpu_us,
+                    "work ends"
+                );
+            }
+        }
+    }
+}
+
+/// Logs that a question of a batch has a number of its own from now on.
+#[inline]
+pub(super) fn goes_on_alone(client: ClientId, request: RequestId, batch: WorkId, work: WorkId) {
+    if is_logged() {
+        let (work, next_work) = (batch.0, work.0);
+        tracing::debug!(
+            client = client.0,
+            request = request.0,
+            work,
+            next_work,
+            "leaves its batch"
+        );
     }
 }
 

@@ -152,7 +152,7 @@ impl Flow {
     pub(super) fn finished(&mut self, done: Done) {
         let Done { work, outcome, cpu } = done;
         let outcome = match outcome {
-            Outcome::Batch(batch) => return self.batch_finished(batch, cpu),
+            Outcome::Batch(batch) => return self.batch_finished(work, batch, cpu),
             Outcome::Untouched(question) => {
                 if let Some(payer) = self.jobs.get(work).map(Entry::payer) {
                     self.begin_plan(work, payer, question);
@@ -190,7 +190,7 @@ impl Flow {
         }
     }
 
-    fn batch_finished(&mut self, batch: Batch, cpu: Duration) {
+    fn batch_finished(&mut self, batch_work: WorkId, batch: Batch, cpu: Duration) {
         let client = batch.client;
         let Some(outcome) = self.express.finished(batch, cpu, self.now) else {
             return;
@@ -199,6 +199,7 @@ impl Flow {
         crate::engine::failpoint::hit();
         self.measured.first_slices(&outcome.verbs, self.now - outcome.queued_at);
         self.measured.batch(&outcome, cpu, self.now);
+        log::end_together(client, batch_work, &outcome.events, cpu);
         let BatchOutcome {
             queued_at,
             payer,
@@ -225,6 +226,7 @@ impl Flow {
         } in unfinished
         {
             let work = self.jobs.next_id();
+            log::goes_on_alone(client, request, batch_work, work);
             let entry =
                 Entry::of_plan(&question, question.title().into_owned(), payer, queued_at).with_cpu(cpu, self.now);
             self.jobs.insert(work, entry);
