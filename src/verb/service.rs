@@ -15,7 +15,16 @@ pub(super) fn register(registry: &mut Registry) {
     let help = define("help [VERB]", "this page, or more about a verb", help);
     let topics = &["help numbers says how numbers are written, help errors what the codes mean."];
     registry.add(help.details(topics).free());
-    registry.add(define("info", "how the daemon is doing, as rows of key=value", info));
+    let info = define("info", "how the daemon is doing, as rows of key=value", info);
+    registry.add(info.details(&[
+        "jobs, connections: how many there are now. *_total: counted since the start.",
+        "slices_cpu_ms: CPU time of all work. resident_bytes: memory of the process.",
+        "stored_answers: answers that the store keeps; store_state: ok, or its failure.",
+        "threads_replaced, actors_rebuilt, session_panics: faults that were survived.",
+        "late_slices, late_turns: how often others had to wait for 50 or 100 ms.",
+        "cluster_*: of a node; cluster_state is up, or alone without NATS. lane_NAME_*:",
+        "calls of a plugged-in verb. docs/operations.md has them all.",
+    ]));
     let quit = define("quit", "answers what is under way, then closes", |call| {
         call.only(0, &[])?;
         Ok(Step::Quit)
@@ -67,6 +76,7 @@ fn overview(registry: &Registry) -> Vec<String> {
     rows.extend(registry.verbs().map(|verb| row(verb.usage(), verb.about())));
     rows.extend(
         [
+            "A..B includes A, and not B.",
             "Numbers are written 1000000, 1_000_000, 1e6, 10**6, 2^127-1, 0xff, 20! or 97#.",
             "Every question takes deadline=5s (stops it), progress=1s (reports progress).",
             "@NAME before a question names it, as '@a pi 1e16': its reply bears the name",
@@ -76,7 +86,6 @@ fn overview(registry: &Registry) -> Vec<String> {
             "'help pi' says more about pi; there are 'help numbers' and 'help errors' too.",
         ]
         .map(String::from),
-            "A..B includes A, and not B.",
     );
     rows
 }
