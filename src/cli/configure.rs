@@ -134,7 +134,7 @@ impl Handler<Asked<ConfigRequest>> for Forward {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{matches, verbs};
 
     #[test]
     fn patterns_match_as_in_a_shell() {
@@ -161,5 +161,23 @@ mod tests {
         }
         // Backtracks to the latest star only, whatever a pattern has.
         assert!(!matches("*a".repeat(5_000).as_bytes(), &[b'a'; 4_000]));
+    }
+
+    #[test]
+    fn every_verb_is_documented_as_help_says_it() {
+        let page = include_str!("../../docs/protocol.md");
+        let (_, table) = page
+            .split_once("| verb | answer | largest argument | time |\n|---|---|---|---|\n")
+            .expect("there is a table");
+        let documented = table.lines().take_while(|line| line.starts_with('|'));
+        let verbs = verbs();
+        let said = verbs.verbs().map(|verb| {
+            let usage = verb.usage().replace('|', "\\|");
+            format!("| `{usage}` | {} |", verb.about())
+        });
+        for (row, expected) in documented.clone().zip(said) {
+            assert!(row.starts_with(&expected), "{row}\n{expected}");
+        }
+        assert_eq!(documented.count(), verbs.verbs().count());
     }
 }
