@@ -68,8 +68,8 @@ impl Interim {
             Self::Rows(_) => String::new(),
             Self::Stalled(since) => format!("stalled={}", short_duration(*since)),
             Self::Progress { done, eta, stage } => {
-                // Never "100.0" before the reply.
-                let percent = (done * 1000.0).floor().clamp(0.0, 999.0) / 10.0;
+                // Never "100.0" before the reply, nor "-0.0": that is the sum of no floats, and `clamp` keeps the sign.
+                let percent = (done * 1000.0).floor().clamp(0.0, 999.0) / 10.0 + 0.0;
                 let eta = eta
                     .map(|eta| format!(" eta={}", short_duration(eta)))
                     .unwrap_or_default();
@@ -151,6 +151,26 @@ mod tests {
             (u64::MAX, "584542046090y"),
         ] {
             assert_eq!(short_duration(Duration::from_secs(seconds)), shown, "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_percentage_has_no_sign_and_is_below_a_hundred() {
+        let words = |done| {
+            Interim::Progress {
+                done,
+                eta: None,
+                stage: None,
+            }
+            .words()
+        };
+        for (done, shown) in [
+            (-0.0, "pct=0.0"),
+            (-1.0, "pct=0.0"),
+            (0.1239, "pct=12.3"),
+            (1.0, "pct=99.9"),
+        ] {
+            assert_eq!(words(done), shown, "{done}");
         }
     }
 
