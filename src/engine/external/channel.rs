@@ -51,9 +51,11 @@ impl Channel {
         f64::from_bits(self.progress.load(Relaxed))
     }
 
+    /// Several threads may report at once. Of floats that are not negative the larger one has the larger bits; adding
+    /// 0.0 makes -0.0, whose bits are larger than those of 1.0, 0.0.
     pub(super) fn set_progress(&self, done: f64) {
-        if (self.progress()..=1.0).contains(&done) {
-            self.progress.store(done.to_bits(), Relaxed);
+        if (0.0..=1.0).contains(&done) {
+            self.progress.fetch_max((done + 0.0).to_bits(), Relaxed);
         }
     }
 }
@@ -112,9 +114,17 @@ mod tests {
     #[test]
     fn progress_only_grows_and_stays_within_its_bounds() {
         let token = Token(Arc::new(Channel::new(false)));
-        for (said, kept) in [(0.5, 0.5), (0.25, 0.5), (2.0, 0.5), (f64::NAN, 0.5), (1.0, 1.0)] {
+        for (said, kept) in [
+            (-0.0, 0.0),
+            (0.5, 0.5),
+            (-0.0, 0.5),
+            (0.25, 0.5),
+            (2.0, 0.5),
+            (f64::NAN, 0.5),
+            (1.0, 1.0),
+        ] {
             token.progress(said);
-            assert_eq!(token.0.progress(), kept);
+            assert_eq!(token.0.progress().to_bits(), f64::to_bits(kept));
         }
     }
 
