@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// Questions whose tables are kept for their next part.
+/// Questions whose tables are kept for their next part; more while those of more are being made.
 const MAX_TABLES: usize = 4;
 
 /// How long they are kept after the last one.
@@ -29,8 +29,8 @@ struct Tables {
     used: Instant,
 }
 
-/// The right to make the tables of a question; dropped, it lets others make them that were not made.
-pub(super) struct Making(Arc<KnownTables>, String);
+/// The right to make tables; dropped, it lets others make them that were not made.
+pub(super) struct Making(Arc<KnownTables>, Arc<PartTables>);
 
 impl Drop for Making {
     fn drop(&mut self) {
@@ -46,9 +46,14 @@ impl KnownTables {
             known.used = Instant::now();
             return (known.tables.clone(), false);
         }
-        if all.len() >= MAX_TABLES {
-            let oldest = (0..all.len()).min_by_key(|index| (all[*index].is_making, all[*index].used));
-            oldest.map(|index| all.remove(index));
+        // Those that are being made stay, also if that makes more: the next part of their question would make them
+        // again beside it.
+        while all.len() >= MAX_TABLES {
+            let idle = (0..all.len()).filter(|index| !all[*index].is_making);
+            let Some(oldest) = idle.min_by_key(|index| all[*index].used) else {
+                break;
+            };
+            all.remove(oldest);
         }
         let tables = Arc::new(PartTables::default());
         all.push(Tables {
@@ -78,7 +83,7 @@ impl KnownTables {
         if std::mem::replace(&mut known.is_making, true) {
             return None;
         }
-        Some(Making(self.clone(), question.to_owned()))
+        Some(Making(self.clone(), known.tables.clone()))
     }
 
     /// Ends once a part has made tables, or given that up, after this call.
@@ -86,9 +91,9 @@ impl KnownTables {
         self.made.notified()
     }
 
-    fn made(&self, question: &str) {
+    fn made(&self, tables: &Arc<PartTables>) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.iter_mut().find(|tables| tables.question == question) {
+        if let Some(known) = all.iter_mut().find(|known| Arc::ptr_eq(&known.tables, tables)) {
             known.is_making = false;
             known.used = Instant::now();
         }
@@ -130,23 +135,28 @@ mod tests {
     }
 
     #[test]
-    fn the_question_used_longest_ago_makes_room_and_one_whose_tables_are_made_last() {
+    fn the_question_used_longest_ago_makes_room_but_not_one_whose_tables_are_made() {
         let known = Arc::new(KnownTables::default());
+        let questions = || {
+            let all = known.all.lock().expect("nobody panicked");
+            let mut questions: Vec<String> = all.iter().map(|tables| tables.question.clone()).collect();
+            questions.sort();
+            questions
+        };
         for number in 0..MAX_TABLES {
             known.of(&format!("pi {number}"));
         }
-        let making = known.making("pi 0");
+        let mut making = vec![known.making("pi 0")];
         known.of("pi 1");
         known.of("one more");
-        let mut questions: Vec<String> = known
-            .all
-            .lock()
-            .expect("nobody panicked")
-            .iter()
-            .map(|tables| tables.question.clone())
-            .collect();
-        questions.sort();
-        assert_eq!(questions, ["one more", "pi 0", "pi 1", "pi 3"]);
+        assert_eq!(questions(), ["one more", "pi 0", "pi 1", "pi 3"]);
+        making.extend(["pi 1", "pi 3", "one more"].map(|question| known.making(question)));
+        known.of("beside them");
+        assert!(making.iter().all(Option::is_some));
+        assert_eq!(questions(), ["beside them", "one more", "pi 0", "pi 1", "pi 3"]);
+        assert!(known.making("pi 0").is_none(), "one part makes them");
         drop(making);
+        known.of("the last");
+        assert_eq!(questions().len(), MAX_TABLES);
     }
 }
