@@ -88,9 +88,7 @@ impl Served {
     }
 
     pub(crate) fn has_thread(&self, name: &str) -> bool {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it lives");
-        let mut names = tasks.flatten().map(|task| fs::read_to_string(task.path().join("comm")));
-        names.any(|known| known.is_ok_and(|known| known.trim_end() == name))
+        has_thread(self.child.id(), name)
     }
 
     pub(crate) fn descriptors(&self) -> usize {
@@ -146,6 +144,13 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whether a process has a thread of this name.
+pub(crate) fn has_thread(process: u32, name: &str) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it lives");
+    let mut names = tasks.flatten().map(|task| fs::read_to_string(task.path().join("comm")));
+    names.any(|known| known.is_ok_and(|known| known.trim_end() == name))
 }
 
 /// How long it takes until something holds.

@@ -1,6 +1,6 @@
 //! Signals that do not end the daemon, and what it says as it starts.
 
-use crate::served::{Served, Signal};
+use crate::served::{Served, Signal, has_thread};
 use crate::support::{Client, until};
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -144,6 +144,35 @@ fn a_file_that_blocks_its_reader_holds_up_neither_clients_nor_the_end() {
     client.send("quit\n");
     served.signal();
     assert!(served.ended().success());
+}
+
+#[test]
+fn what_is_set_while_the_files_are_read_holds_after_that() {
+    let file = File::new("set.toml", "max-line = 5000\nmax-in-flight = 9\n");
+    let daemon = Logged::start("set.log", &["--listen", "127.0.0.1:0", "--config", file.path()]);
+    let mut client = Client::connect_to(daemon.address);
+    assert_eq!(client.ask("config set max-unsent 70000"), "OK");
+    file.become_fifo();
+    daemon.signal(Signal::HUP);
+    until("the file is read", || has_thread(daemon.child.id(), "reload"));
+    assert_eq!(client.ask("config set max-line 6000"), "OK");
+    // Read once more, and set after that.
+    daemon.signal(Signal::HUP);
+    daemon.logs("the files are still being read");
+    assert_eq!(client.ask("config set idle-timeout 1h"), "OK");
+    for (before, now) in [(9, 8), (8, 7)] {
+        file.write(&format!("max-line = 5000\nmax-in-flight = {now}\n"));
+        daemon.logs(&format!("setting=\"max-in-flight\" before=\"{before}\" now=\"{now}\""));
+    }
+    client.send("config get idle-timeout max-in-flight max-line max-unsent\n");
+    for row in [
+        "idle-timeout=1h",
+        "max-in-flight=7",
+        "max-line=5000",
+        "max-unsent=65536",
+    ] {
+        assert_eq!(client.line(), Some(format!("= {row}")));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! them. Both put into force what can change, and log what changed.
 //!
 //! Flags and environment still win over the file, so at SIGHUP it is the file that can change; it takes the place of
-//! what `config set` has changed. Knows no single limit.
+//! what `config set` has changed before. Knows no single limit.
 
 use super::Serve;
 use super::logging::SetFilter;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What reading the configuration gave.
-type Read = Result<(Cli, Settings), Refusal>;
+type Read = Result<Settings, Refusal>;
 
 /// What is needed to read the configuration again.
 pub(super) struct Reload {
@@ -29,8 +29,10 @@ pub(super) struct Reload {
     values: BTreeMap<String, String>,
     /// As the configuration was read last.
     settings: Settings,
-    /// What `config set` has changed since the configuration was read.
+    /// What `config set` has changed of that.
     set: BTreeMap<String, String>,
+    /// What it has changed since the last SIGHUP: reading the files may take long, and this holds after that.
+    set_since: BTreeMap<String, String>,
     set_filter: SetFilter,
     security: Security,
     /// What a thread reads.
@@ -54,6 +56,7 @@ impl Reload {
             values: in_force(&settings, serve),
             settings,
             set: BTreeMap::new(),
+            set_since: BTreeMap::new(),
             set_filter,
             security,
             reading: None,
@@ -67,18 +70,23 @@ impl Reload {
     /// A read may block for as long as a file system likes, so it has a thread: this one serves connections and takes
     /// signals. The thread is none of the runtime, whose end would wait for it.
     pub(super) fn begin(&mut self) {
+        self.set_since.clear();
         if self.reading.is_some() {
             self.is_due = true;
             return tracing::warn!(
                 "SIGHUP: the files are still being read since the last one; then they are read again"
             );
         }
+        self.read_files();
+    }
+
+    fn read_files(&mut self) {
         let (sender, reading) = oneshot::channel();
         let (security, arguments) = (self.security.clone(), self.arguments.clone());
         let read = move || {
             security.reload();
             // The daemon may have ended.
-            let _ = sender.send(Cli::read(&arguments));
+            let _ = sender.send(Cli::read(&arguments).map(|(_, settings)| settings));
         };
         match std::thread::Builder::new().name("reload".into()).spawn(read) {
             Ok(_) => self.reading = Some(reading),
@@ -97,15 +105,8 @@ impl Reload {
     /// Puts into force what was read, and begins again if that was asked for meanwhile.
     pub(super) fn end(&mut self, read: Option<Read>, running: &Running) {
         self.reading = None;
-        match read {
-            Some(Ok((
-                Cli {
-                    command: Command::Serve(serve),
-                    ..
-                },
-                settings,
-            ))) => self.put_into_force(&serve, settings, running),
-            Some(Ok(_)) => {}
+        match read.map(|read| read.and_then(|settings| self.put_into_force(settings, running))) {
+            Some(Ok(())) => {}
             Some(Err(Refusal::Setting(mistake))) => tracing::error!(%mistake, "SIGHUP: nothing changes"),
             Some(Err(Refusal::Arguments(error))) => {
                 tracing::error!(mistake = in_one_line(&error), "SIGHUP: nothing changes");
@@ -113,16 +114,17 @@ impl Reload {
             None => tracing::error!("SIGHUP: reading the files panicked: nothing changes"),
         }
         if std::mem::take(&mut self.is_due) {
-            self.begin();
+            self.read_files();
         }
     }
 
-    fn put_into_force(&mut self, serve: &Serve, settings: Settings, running: &Running) {
-        let values = in_force(&settings, serve);
-        if let Err(error) = self.apply(serve, running) {
-            return tracing::error!(%error, "SIGHUP: nothing changes");
-        }
-        self.set.clear();
+    fn put_into_force(&mut self, settings: Settings, running: &Running) -> Result<(), Refusal> {
+        let (serve, set) = self.with_set(&settings, &self.set_since)?;
+        let applied = self.apply(&serve, running);
+        applied.map_err(|error| Refusal::Setting(error.to_string()))?;
+        let mut values = in_force(&settings, &serve);
+        values.extend(set);
+        self.set.clone_from(&self.set_since);
         self.settings = settings;
         let changes = changes(&self.values, &values);
         if changes.is_empty() {
@@ -144,6 +146,25 @@ impl Reload {
         self.values.retain(|setting, _| !is_live(setting));
         self.values
             .extend(values.into_iter().filter(|(setting, _)| is_live(setting)));
+        Ok(())
+    }
+
+    /// These settings with what was set, as flags after those that were given; and the values of what was set.
+    fn with_set(
+        &self,
+        settings: &Settings,
+        set: &BTreeMap<String, String>,
+    ) -> Result<(Serve, BTreeMap<String, String>), Refusal> {
+        let flags = set
+            .iter()
+            .map(|(name, value)| OsString::from(format!("--{name}={value}")));
+        let matches = settings.with_flags(&self.arguments, flags)?;
+        let Command::Serve(serve) = Cli::from_arg_matches(&matches)?.command else {
+            return Err(Refusal::Setting("the arguments are of another command".to_owned()));
+        };
+        let mut values = settings.values_in(&matches);
+        values.retain(|name, _| set.contains_key(name));
+        Ok((*serve, values))
     }
 
     /// Answers a request of the verb `config`, from this client.
@@ -162,7 +183,7 @@ impl Reload {
         }
     }
 
-    /// Changes one setting, until the configuration is read again.
+    /// Changes one setting, until the next SIGHUP.
     fn set(&mut self, name: &str, value: &str, client: u64, running: &Running) -> Result<(), Failure> {
         let bad = |what: String| Failure::new(Code::BadArg, format!("config: {what}"));
         if !self.settings.names().any(|known| known == name) {
@@ -172,32 +193,20 @@ impl Reload {
         if !LIVE.contains(&name) {
             return Err(needs_restart(name));
         }
-        // Beside what was set before: each of them is a flag after those that were given.
+        // Beside what was set before.
         let mut set = self.set.clone();
         set.insert(name.to_owned(), value.to_owned());
-        let flags = set
-            .iter()
-            .map(|(name, value)| OsString::from(format!("--{name}={value}")));
-        let matches = self.settings.with_flags(&self.arguments, flags);
-        let read = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-        let (serve, values) = match read {
-            Ok((
-                Cli {
-                    command: Command::Serve(serve),
-                    ..
-                },
-                matches,
-            )) => (serve, self.settings.values_in(&matches)),
-            Ok(_) => return Err(needs_restart(name)),
-            Err(Refusal::Setting(mistake)) => return Err(bad(mistake)),
-            Err(Refusal::Arguments(error)) => return Err(bad(in_one_line(&error))),
-        };
+        let (serve, values) = self.with_set(&self.settings, &set).map_err(|refusal| match refusal {
+            Refusal::Setting(mistake) => bad(mistake),
+            Refusal::Arguments(error) => bad(in_one_line(&error)),
+        })?;
         self.apply(&serve, running).map_err(|error| bad(error.to_string()))?;
         let shown = |values: &BTreeMap<String, String>| values.get(name).cloned().unwrap_or_default();
         let (before, now) = (shown(&self.values), shown(&values));
         tracing::info!(client, setting = name, before, now, "config set: a setting has changed");
         self.values.insert(name.to_owned(), now);
         self.set = set;
+        self.set_since.insert(name.to_owned(), value.to_owned());
         Ok(())
     }
 
