@@ -1,7 +1,8 @@
 //! How D crosses off a prime and keeps count: by a mask, by a pass over all multiples and a new count, or by counting
 //! multiple by multiple.
 //!
-//! Unsafe: bytes are crossed off without a check of each index; those of the first and the last are checked before.
+//! Unsafe: bytes are crossed off without a check of each index; those of the first and the last are checked before. The
+//! tests compare it with [`cross_off`], which is safe.
 #![allow(unsafe_code)]
 
 use super::hard_kernels::{Word, count, mask_and_count};
@@ -175,4 +176,44 @@ unsafe fn take(bytes: &mut [u8], counts: &mut [u8], at: usize, bit: u8) {
     let was = *byte >> bit & 1;
     *byte &= !(1 << bit);
     *count -= was;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hard_kernels::BLOCK;
+    use super::*;
+    use crate::primes::sieve::primes_up_to;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn counts(words: &[Word]) -> Vec<u8> {
+        let count = |word: &Word| u64::from_le_bytes(*word).count_ones() as u8;
+        words.iter().map(count).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn multiples_are_crossed_off_and_counted_as_by_the_safe_loop(
+            blocks in vec(any::<[u64; BLOCK]>(), 1..90),
+            primes in vec(any::<prop::sample::Index>(), 8),
+            most in prop::sample::select(vec![40, 300, 3_000, 30_000, 300_000]),
+            turns in prop_oneof![Just(0), 0_u64..1 << 20, 0_u64..1 << 50],
+        ) {
+            let words: Vec<Word> = blocks.as_flattened().iter().map(|word| word.to_le_bytes()).collect();
+            let all = primes_up_to(most);
+            for prime in primes.iter().map(|prime| u64::from(*prime.get(&all[8..]))) {
+                let low = 30 * turns;
+                let mut expected = words.clone();
+                cross_off(expected.as_flattened_mut(), prime, low);
+                let mut crossed = (words.clone(), counts(&words));
+                cross_off_and_count(crossed.0.as_flattened_mut(), &mut crossed.1, prime, low);
+                prop_assert_eq!(&crossed, &(expected.clone(), counts(&expected)), "{} from {}", prime, low);
+                for &instructions in Instructions::all() {
+                    let (mut words, mut kept) = (words.clone(), counts(&words));
+                    Sieves::new(instructions).cross_off(instructions, &mut words, &mut kept, low, prime);
+                    prop_assert_eq!(&(words, kept), &crossed, "{:?}: {} from {}", instructions, prime, low);
+                }
+            }
+        }
+    }
 }
