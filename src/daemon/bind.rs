@@ -18,7 +18,8 @@ const MAX_UNSENT_IN_KERNEL: u32 = 32 << 10;
 
 /// How long an address may be in use before that is an error. The threads of a daemon that was killed run where no
 /// other wants the core, and the system keeps its sockets until the last of them has had the CPU to end: some seconds
-/// where other programs want all cores.
+/// where other programs want all cores. With a store, its lock has been waited for before, which the system releases at
+/// the same time. Who has the port is not known here, so the wait for one that does not end is short.
 const IN_USE_LIMIT: Duration = Duration::from_secs(10);
 /// How long it may be in use before that is logged.
 const IN_USE_SILENT: Duration = Duration::from_millis(250);

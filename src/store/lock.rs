@@ -21,9 +21,9 @@ const FILE: &str = "lock";
 /// How long a lock may be held before that is an error: a process that was just forked holds a copy until it runs its
 /// own program.
 const HELD_LIMIT: Duration = Duration::from_millis(500);
-/// The same if its holder ends. The system releases it when the last thread has, and those of long jobs wait for the
-/// CPU where other programs want it.
-const ENDING_LIMIT: Duration = Duration::from_secs(15);
+/// The same if its holder ends. The system releases it when the last thread has, and those for long jobs wait for the
+/// CPU where other programs want it, idle ones too: up to 20 s beside four to six busy programs on two cores.
+const ENDING_LIMIT: Duration = Duration::from_secs(60);
 const HELD_PAUSE: Duration = Duration::from_millis(10);
 
 /// Held for as long as a process writes to the directory's store.
