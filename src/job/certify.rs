@@ -47,8 +47,8 @@ enum Stage {
     Testing(Box<IsPrime>),
     /// Trial division of both numbers beside; `None` while its slice is under way.
     Beside(Option<Box<Search>>),
-    /// Until enough primes are known; how many there were at the last look.
-    Factoring(Box<Factor>, usize),
+    /// Until all primes are known.
+    Factoring(Box<Factor>),
     Witnesses(Witnesses),
     Curves(Box<ByCurves>),
     Done(Value),
@@ -165,7 +165,7 @@ impl Certify {
             Some(n) if n.bit_len() > MOST_BITS => {
                 self.stage = Stage::Beside(Some(Box::new(Search::new(n.clone(), !self.is_for_pari))));
             }
-            Some(n) if !is_small(n) => self.stage = Stage::Factoring(Box::new(factor_of(&(n - 1u8))), 0),
+            Some(n) if !is_small(n) => self.stage = Stage::Factoring(Box::new(factor_of(&(n - 1u8)))),
             _ => self.finished(),
         }
     }
@@ -186,16 +186,16 @@ impl Certify {
         self.proofs.push(proof);
     }
 
-    /// Looks whether the primes that were found suffice.
+    /// Proves it by as few primes as suffice, once all are known: which are found first depends on where slices end, and
+    /// a proof does not.
     fn factored(&mut self) {
-        let (Stage::Factoring(factor, count), Some(n)) = (&mut self.stage, self.todo.last()) else {
+        let (Stage::Factoring(factor), Some(n)) = (&mut self.stage, self.todo.last()) else {
             return;
         };
-        let mut primes = factor.known().to_vec();
-        if primes.len() == *count {
+        if Plan::answer(factor.as_mut()).is_none() {
             return;
         }
-        *count = primes.len();
+        let mut primes = factor.known().to_vec();
         // Small primes first, for they need no proof; and of these and of others the largest, so that few witnesses are
         // needed.
         primes.sort_by(|a, b| is_small(b).cmp(&is_small(a)).then(b.cmp(a)));
@@ -247,7 +247,7 @@ impl Certify {
         let share = match &self.stage {
             Stage::Testing(test) => TESTING * Plan::progress(test.as_ref()),
             Stage::Beside(_) => TESTING,
-            Stage::Factoring(factor, _) => TESTING + FACTORING * Plan::progress(factor.as_ref()),
+            Stage::Factoring(factor) => TESTING + FACTORING * Plan::progress(factor.as_ref()),
             Stage::Witnesses(witnesses) => TESTING + FACTORING + (1.0 - TESTING - FACTORING) * witnesses.progress(),
             Stage::Curves(curves) => return TESTING + (1.0 - TESTING) * Plan::progress(curves.as_ref()),
             Stage::Done(_) => return 1.0,
@@ -264,7 +264,7 @@ impl Plan for Certify {
         let work = match &mut self.stage {
             Stage::Testing(test) => Work::Test(Plan::cut(test.as_mut())?),
             Stage::Beside(search) => Work::Beside(search.take()?),
-            Stage::Factoring(factor, _) => Work::Factor(Plan::cut(factor.as_mut())?),
+            Stage::Factoring(factor) => Work::Factor(Plan::cut(factor.as_mut())?),
             Stage::Witnesses(witnesses) => {
                 let (index, witness) = witnesses.cut()?;
                 Work::Witness(index, witness)
@@ -307,7 +307,7 @@ impl Plan for Certify {
             }
             (Found::Beside(Ok(proof)), Stage::Beside(_)) => self.searched(proof),
             (Found::Beside(Err(rest)), Stage::Beside(search)) => *search = Some(rest),
-            (Found::Factored(partial), Stage::Factoring(factor, _)) => {
+            (Found::Factored(partial), Stage::Factoring(factor)) => {
                 Plan::absorb(factor.as_mut(), partial);
                 self.factored();
             }
@@ -341,7 +341,7 @@ impl Plan for Certify {
     fn stage(&self) -> Option<String> {
         match &self.stage {
             Stage::Curves(curves) => Plan::stage(curves.as_ref()),
-            Stage::Factoring(factor, _) => Plan::stage(factor.as_ref()),
+            Stage::Factoring(factor) => Plan::stage(factor.as_ref()),
             _ => None,
         }
     }
@@ -369,7 +369,7 @@ impl Plan for Certify {
             .u64(self.before.to_bits())
             .u64(self.progress.to_bits());
         let part = match &self.stage {
-            Stage::Factoring(factor, _) => Plan::save(factor.as_ref())?,
+            Stage::Factoring(factor) => Plan::save(factor.as_ref())?,
             Stage::Curves(curves) => Plan::save(curves.as_ref())?,
             _ => Vec::new(),
         };
@@ -441,7 +441,7 @@ impl Plan for Certify {
                 curves if curves.number() == n => Stage::Curves(Box::new(curves)),
                 _ => return Err(Damaged::Impossible("number to be proved")),
             },
-            Some(n) => Stage::Factoring(Box::new(Factor::restore_of(&(n - 1u8), part)?), 0),
+            Some(n) => Stage::Factoring(Box::new(Factor::restore_of(&(n - 1u8), part)?)),
         };
         Ok(plan)
     }

@@ -201,7 +201,7 @@ fn play<P: Plan, E: Plan>(plan: &mut P, ways: Ways, random: &mut Rng) -> (Value,
             Budget::new(&over)
         };
         plan.absorb(P::run(slice, budget));
-        if random.below(3) == 0 {
+        if random.u32(..3) == 0 {
             end_part::<P, E>(plan, &mut parts, random);
         }
         if restarts > 0

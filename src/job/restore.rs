@@ -121,13 +121,19 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_is_the_same_whichever_of_two_long_primes_is_found_first() {
-        // n - 1 = 12 * 1951882182011 * 23413588102031, and each of these suffices.
-        let query = Query::Certify(Natural::from(548_406_785_199_588_676_569_172_093u128));
-        let proof = Value::from("[548406785199588676569172093,[1951882182011]]");
-        assert_eq!(run_to_end(query.clone().plan().as_mut()), proof);
-        for first in 0..20 {
-            assert_eq!(resumed(&query, &[first, 27, 14, 7]), proof, "{first}");
+    fn a_proof_is_the_same_wherever_it_was_interrupted() {
+        // n - 1 is 12 * 1951882182011 * 23413588102031, of which each suffices, and
+        // 32 * 9 * 11 * 19 * 1663 * 120079 * 1554019 * 27383581, of which two do.
+        for (n, primes) in [
+            (548_406_785_199_588_676_569_172_093u128, "[23413588102031]"),
+            (511_498_837_388_812_346_461_418_977, "[27383581,1554019]"),
+        ] {
+            let (query, proof) = (Query::Certify(Natural::from(n)), Value::from(format!("[{n},{primes}]")));
+            assert_eq!(run_to_end(query.clone().plan().as_mut()), proof);
+            for first in 0..20 {
+                assert_eq!(resumed(&query, &[first, 27, 14, 7]), proof, "{first}");
+                assert_eq!(resumed(&query, &[first, 0]), proof, "{first}");
+            }
         }
     }
 
