@@ -109,7 +109,7 @@ fn a_request_is_followed_by_its_ids_from_accept_to_reply() {
     // Its first slice, which it shared with no other, was not enough: the number of its work changes.
     let last = |message: &str| {
         let is_it = |event: &&Value| event["message"] == message && event["request"] == request["request"];
-        log.iter().filter(is_it).last().expect("it is logged")
+        log.iter().rfind(is_it).expect("it is logged")
     };
     assert_eq!(last("work begins")["work"], last("leaves its batch")["work"]);
     assert_eq!(last("leaves its batch")["next_work"], last("work ends")["work"]);

@@ -186,8 +186,8 @@ impl Certify {
         self.proofs.push(proof);
     }
 
-    /// Proves it by as few primes as suffice, once all are known: which are found first depends on where slices end, and
-    /// a proof does not.
+    /// Proves it by as few primes as suffice, once all are known: which are found first depends on where slices end,
+    /// and a proof does not.
     fn factored(&mut self) {
         let (Stage::Factoring(factor), Some(n)) = (&mut self.stage, self.todo.last()) else {
             return;

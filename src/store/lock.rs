@@ -114,6 +114,7 @@ impl DirectoryLock {
     ///
     /// # Errors
     /// If that cannot be found out.
+    #[cfg(feature = "cli")]
     pub fn while_free<T>(directory: &Path, act: impl FnOnce() -> T) -> Result<Option<T>, StoreError> {
         let path = directory.join(FILE);
         let file = match File::open(&path) {

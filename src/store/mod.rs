@@ -32,7 +32,9 @@ pub use journal::Journal;
 pub use memory::MemoryStore;
 pub use record::{Checkpoint, End, JobId, KeptAnswer, NODES, Priority, Record, State, Submission, Timestamp};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Pruning, SqliteStore, Survey};
+pub use sqlite::SqliteStore;
+#[cfg(feature = "cli")]
+pub use sqlite::{Pruning, Survey};
 #[cfg(feature = "cluster")]
 pub use value::{read_value, write_value};
 pub use writer::{CloseWriter, Commit, Committed, Writer};

@@ -23,7 +23,7 @@ mod small;
 mod wide;
 
 pub use list::primes_up_to;
-pub use segment::{Counter, OwnedSegment, Segment};
+pub use segment::{OwnedSegment, Segment};
 pub(crate) use short::ShortSieve;
 pub use sieve::{Cost, Sieve, Step};
 pub use wide::WideSieve;

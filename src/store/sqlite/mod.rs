@@ -9,10 +9,12 @@ mod failure;
 mod log;
 mod rows;
 mod schema;
+#[cfg(feature = "cli")]
 mod survey;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "cli")]
 pub use survey::{Pruning, Survey};
 
 use super::Store;

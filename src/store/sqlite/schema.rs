@@ -127,6 +127,7 @@ pub(super) fn make(path: &Path) {
 
 /// Opens a file of this version to be changed where the disk has no room for a log: in place, and what a failure would
 /// undo is in memory. A crash while it is written leaves it damaged.
+#[cfg(feature = "cli")]
 pub(super) fn open_in_place(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let of = |error: rusqlite::Error| failure(path, &error);
