@@ -12,7 +12,7 @@ pub(super) fn register(registry: &mut Registry) {
         Ok(Step::Constant(Value::Text("pong".into())))
     });
     registry.add(ping.free());
-    let help = define("help [VERB]", "this page, or more about a verb", help);
+    let help = define("help [VERB]", "the list of verbs, or more about one", help);
     let topics = &["help numbers says how numbers are written, help errors what the codes mean."];
     registry.add(help.details(topics).free());
     let info = define("info", "how the daemon is doing, as rows of key=value", info);
