@@ -45,7 +45,7 @@ pub(super) fn verb() -> (impl Verb, ConfigRequests) {
     );
     let verb = verb.details(&[
         "config get [PATTERN ...]: all settings, or those whose names match; a PATTERN",
-        "has * and ?. config set NAME VALUE holds until SIGHUP or a restart. It changes",
+        "has * and ?. config set NAME VALUE holds until the next SIGHUP, and changes",
         "drain-limit, idle-timeout, log, max-connections, max-in-flight, max-line (for",
         "new connections), max-unsent and stall-timeout; the others need a restart.",
         "config set idle-timeout none takes that limit back.",

@@ -234,17 +234,13 @@ impl<P: UpTo> Plan for ByEnds<P> {
         is_taken.then_some(()).ok_or(Damaged::Impossible("part"))
     }
 
-    // The first plan is the one that slices and parts are cut of now.
+    // Those of the first plan that is not over: parts of the other one come later, and make their own.
     fn needs_shared(&self) -> bool {
         self.plans().next().is_some_and(P::needs_shared)
     }
 
     fn shared(&self) -> Option<Shared> {
         self.plans().next()?.shared()
-    }
-
-    fn use_shared(&mut self, shared: &Shared) {
-        self.plans_mut().for_each(|plan| plan.use_shared(shared));
     }
 }
 

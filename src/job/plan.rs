@@ -97,7 +97,8 @@ pub trait Plan: Send + Sized + 'static {
     }
 
     /// True if the result of one slice may make others under way vain. No slice is cut ahead of a free worker then: a
-    /// worker that is alone runs them one after the other. Asked once, before the first cut.
+    /// worker that is alone runs them one after the other. Asked as it goes to the bulk workers, which may be after its
+    /// first slices.
     fn is_speculative(&self) -> bool {
         false
     }

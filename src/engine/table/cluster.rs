@@ -362,7 +362,11 @@ impl Table {
                 let Some(entry) = self.flow.jobs.get(old) else { return };
                 match subject {
                     Ok(Subject::Work(question)) => {
-                        let entry = entry.anew(WorkState::Express);
+                        // What the job's entry was here before says nothing of its question.
+                        let (title, payer) = (entry.title().to_owned(), entry.payer());
+                        let entry = Entry::of(&question, title, payer, entry.queued_at())
+                            .with_priority(entry.priority())
+                            .with_submitted(entry.is_submitted());
                         let new = self.flow.replace(old, entry);
                         self.flow.hold(new, question);
                         // Its deadline was a matter of the node that worked on it.

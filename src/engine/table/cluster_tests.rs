@@ -285,6 +285,19 @@ fn a_cancel_of_many_counts_those_that_the_cluster_has_cancelled() {
 }
 
 #[test]
+fn the_answer_of_a_job_that_is_taken_over_is_kept_if_its_question_says_so() {
+    let mut play = with_jobs_elsewhere();
+    let Work::Plan(question) = long("of ann", 9) else {
+        panic!("it is a plan");
+    };
+    take_over(&mut play, of_another(1_001, "ann"), Work::Plan(question.kept()));
+    let Location::Running(work) = play.table.flow.submitted.location(JobId(1_001)) else {
+        panic!("it goes on");
+    };
+    assert!(play.table.flow.jobs.get(work).is_some_and(Entry::is_kept));
+}
+
+#[test]
 fn a_job_that_is_taken_over_while_it_is_cancelled_does_not_begin() {
     let mut play = with_jobs_elsewhere();
     play.order(1, 1, Ask::Cancel(JobId(1_001)), |_| {});

@@ -36,7 +36,7 @@ pub fn next(n: u128) -> Option<u128> {
     }
 }
 
-/// The largest prime below `n`, if there is one. It takes as long as [`next`].
+/// The largest prime below `n`, if there is one. It takes as long as `next`.
 pub fn prev(n: u128) -> Option<u128> {
     if n <= 3 {
         return (n == 3).then_some(2);
