@@ -1,4 +1,4 @@
-//! The integers modulo an odd number of some twenty to ten thousand digits, in Montgomery form on words.
+//! The integers modulo an odd number of some twenty to thousands of digits, in Montgomery form on words.
 //!
 //! Knows no test, and multiplies by [`super::products`]. Sources: P. L. Montgomery, "Modular multiplication without
 //! trial division", Math. Comp. 44 (1985), section 2; for long moduli the same with blocks of words in the place of
