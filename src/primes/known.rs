@@ -98,7 +98,7 @@ pub(crate) static PRIMES: [u32; COUNT as usize] = {
     primes
 };
 
-/// The `n`-th prime, `1 <= n <=` `COUNT`.
+/// The `n`-th prime, `1 <= n <= COUNT`.
 pub fn nth(n: u64) -> Option<u64> {
     if n > COUNT {
         return None;
