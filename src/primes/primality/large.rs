@@ -12,11 +12,14 @@
 //! | 20000 | 95 | 85 | 26 |
 //! | 33219 | 239 | 194 | 51 |
 //!
-//! [`words`](super::words) takes at most .8 of the time of a test by Montgomery from 332 to 3320 bits, .60 at 6641,
-//! and .64 of that by division at 13285 (a Zen 2).
+//! [`words`](super::words) takes at most .8 of the time of a test by Montgomery from 332 to 3320 bits.
+//! [`digits`](super::digits) takes .77 of the time of words at 6641 bits, .42 at 13285, and .21 of that by division at
+//! 33219 (a Zen 2).
 //! [`long`](super::long) takes .27 at 996, .76 at 3319 and 29 at 33219 bits (a Zen 5).
 
 use super::bpsw::Test;
+#[cfg(target_arch = "x86_64")]
+use super::digits::{self, Digits};
 #[cfg(target_arch = "x86_64")]
 use super::long::{self, Long};
 use super::ring::Ring;
@@ -28,10 +31,9 @@ use dashu_int::modular::Reduced;
 use dashu_int::monty::{Montgomery, MontgomeryRepr};
 use dashu_int::ops::{BitTest, SquareRoot};
 
-/// Up to this many bits words are used. At 13,285 bits a test takes .65 of the time that it takes by division, at
-/// 33,219 it took 1.2: each bout enters and leaves Montgomery's form, and 2 ms have few steps between.
+/// From this many bits on, digits are faster than words: with 5,614 bits a test takes 1.06 of the time, with 5,813 .97.
 #[cfg(target_arch = "x86_64")]
-const WORDS_BITS: usize = 22_000;
+const DIGITS_BITS: usize = 5_750;
 
 /// From this many bits on, dividing is faster than a Montgomery reduction, which is quadratic.
 const DIVISION_BITS: usize = 12_000;
@@ -62,6 +64,8 @@ enum Reduction {
     #[cfg(target_arch = "x86_64")]
     Limbs(long::Prepared),
     #[cfg(target_arch = "x86_64")]
+    Digits(Box<digits::Prepared>),
+    #[cfg(target_arch = "x86_64")]
     Words(words::Prepared),
     Montgomery(MontgomeryRepr),
     Division(ConstDivisor),
@@ -85,7 +89,15 @@ impl Large {
         }
         #[cfg(target_arch = "x86_64")]
         if fold.is_none()
-            && bits < WORDS_BITS
+            && bits >= DIGITS_BITS
+            && let Some(prepared) = digits::Prepared::new(&modulus)
+        {
+            let reduction = Reduction::Digits(Box::new(prepared));
+            return Self { modulus, reduction };
+        }
+        #[cfg(target_arch = "x86_64")]
+        if fold.is_none()
+            && bits < DIVISION_BITS
             && let Some(prepared) = words::Prepared::new(&modulus)
         {
             let reduction = Reduction::Words(prepared);
@@ -138,6 +150,8 @@ impl Large {
             #[cfg(target_arch = "x86_64")]
             Reduction::Limbs(prepared) => work.work(&Long::new(modulus, prepared)),
             #[cfg(target_arch = "x86_64")]
+            Reduction::Digits(prepared) => work.work(&Digits::new(modulus, prepared)),
+            #[cfg(target_arch = "x86_64")]
             Reduction::Words(prepared) => work.work(&Words::new(modulus, prepared)),
             Reduction::Montgomery(repr) => work.work(&Kept {
                 modulus,
@@ -174,15 +188,17 @@ pub(crate) trait Work {
 
 /// Checks that a ring modulo `n` does with two residues what dashu does.
 #[cfg(test)]
-pub(super) fn assert_agrees<R: Residues<Element: std::fmt::Debug>>(ring: &R, n: &Natural, [a, b]: [&Natural; 2]) {
+pub(super) fn assert_agrees<R: Residues>(ring: &R, n: &Natural, [a, b]: [&Natural; 2]) {
     let (x, y) = (ring.enter(a.clone()), ring.enter(b.clone()));
     assert_eq!(ring.leave(x.clone()), *a);
     assert_eq!(ring.leave(ring.mul(&x, &y)), a * b % n);
     assert_eq!(ring.leave(ring.square(&x)), a * a % n);
     assert_eq!(ring.leave(ring.add(&x, &y)), (a + b) % n);
     assert_eq!(ring.leave(ring.sub(&x, &y)), (a + n - b) % n);
-    assert_eq!(ring.sub(&ring.add(&x, &y), &y), x);
-    assert_eq!(ring.sub(&x, &x), ring.zero());
+    assert!(ring.equal(&ring.sub(&ring.add(&x, &y), &y), &x));
+    assert!(ring.equal(&ring.sub(&x, &x), &ring.zero()));
+    assert_eq!(ring.equal(&x, &y), a == b);
+    assert_eq!(ring.leave(ring.one()), Natural::ONE);
 }
 
 /// Whether `n` is a multiple of a prime other than itself that is below `limit` (at most 2^20) or not far above.
@@ -271,6 +287,9 @@ macro_rules! kept_ring {
             fn one(&self) -> Self::Element {
                 self.one.clone()
             }
+            fn equal(&self, a: &Self::Element, b: &Self::Element) -> bool {
+                a == b
+            }
             fn add(&self, a: &Self::Element, b: &Self::Element) -> Self::Element {
                 a + b
             }
@@ -333,6 +352,9 @@ impl Ring for Fold<'_> {
     }
     fn one(&self) -> Natural {
         Natural::ONE
+    }
+    fn equal(&self, a: &Natural, b: &Natural) -> bool {
+        a == b
     }
     fn add(&self, a: &Natural, b: &Natural) -> Natural {
         self.below(a + b)

@@ -184,6 +184,9 @@ impl Ring for Long<'_> {
     fn one(&self) -> Element {
         self.one.clone()
     }
+    fn equal(&self, a: &Element, b: &Element) -> bool {
+        a == b
+    }
     fn add(&self, a: &Element, b: &Element) -> Element {
         let mut sum = a.clone();
         // SAFETY: `Prepared` exists, so the processor has the instructions.

@@ -2,9 +2,14 @@
 //!
 //! [`is_prime_u64`] and [`is_prime_u128`] answer at once; numbers beyond go through `large`, step by step. `bpsw` is
 //! the one test that all of them use, `ring` the arithmetic of one and two
-//! words, `words` (by `products` and `rows`) and `long` (by `limbs`) that of more.
+//! words, and that of more is `words` (by `products` and `rows`), `long` (by `limbs`) and `digits` (by `transform` and
+//! `field`).
 
 pub(crate) mod bpsw;
+#[cfg(target_arch = "x86_64")]
+mod digits;
+#[cfg(target_arch = "x86_64")]
+mod field;
 pub(crate) mod large;
 #[cfg(target_arch = "x86_64")]
 mod limbs;
@@ -16,6 +21,8 @@ pub(crate) mod ring;
 #[cfg(target_arch = "x86_64")]
 mod rows;
 pub mod search;
+#[cfg(target_arch = "x86_64")]
+mod transform;
 #[cfg(target_arch = "x86_64")]
 mod words;
 

@@ -65,15 +65,6 @@ pub(super) fn square(rows: Rows, product: &mut [u64], a: &[u64], room: &mut [u64
     add_middle(product, middle, true, room);
 }
 
-/// The low half of `a b`, both equally long.
-pub(super) fn mul_low(rows: Rows, product: &mut [u64], a: &[u64], b: &[u64]) {
-    let words = a.len();
-    product[..words].fill(0);
-    for (i, word) in b.iter().enumerate() {
-        rows.add(&mut product[i..words], &a[..words - i], *word);
-    }
-}
-
 fn mul_by_rows(rows: Rows, product: &mut [u64], a: &[u64], b: &[u64]) {
     let words = a.len();
     product[..words].fill(0);
@@ -185,9 +176,6 @@ mod tests {
         let (mut product, mut room) = (vec![7; 2 * words], vec![9; room(words)]);
         mul(rows, &mut product, a, b, &mut room);
         assert_eq!(Natural::from_words(&product), &x * &y);
-        let mut low = vec![7; words];
-        mul_low(rows, &mut low, a, b);
-        assert_eq!(low, product[..words]);
         square(rows, &mut product, a, &mut room);
         assert_eq!(Natural::from_words(&product), &x * &x);
     }

@@ -8,13 +8,15 @@
 
 /// Arithmetic modulo an odd `n > 2`.
 pub(crate) trait Ring {
-    /// A residue, in the ring's own representation; equal residues are equal elements.
-    type Element: Clone + PartialEq;
+    /// A residue, in the ring's own representation.
+    type Element: Clone;
 
     /// The residue of 0.
     fn zero(&self) -> Self::Element;
     /// The residue of 1.
     fn one(&self) -> Self::Element;
+    /// Whether `a` and `b` are the same residue.
+    fn equal(&self, a: &Self::Element, b: &Self::Element) -> bool;
     /// `a + b`
     fn add(&self, a: &Self::Element, b: &Self::Element) -> Self::Element;
     /// `a - b`
@@ -237,6 +239,10 @@ impl<W: Word> Ring for Montgomery<W> {
     #[inline(always)]
     fn one(&self) -> W {
         self.one
+    }
+    #[inline(always)]
+    fn equal(&self, a: &W, b: &W) -> bool {
+        a == b
     }
     #[inline(always)]
     fn add(&self, a: &W, b: &W) -> W {

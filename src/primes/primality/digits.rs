@@ -1,0 +1,415 @@
+//! The integers modulo an odd number of up to some seventeen thousand digits, as polynomials of signed digits that
+//! [`transform`](super::transform) multiplies.
+//!
+//! Montgomery's reduction with `R = B^w - 1` in place of a power of two: with `m = -a b / n mod R`, the sum `a b + m n`
+//! is a multiple of `R`. It is computed modulo `Q = B^w + 1` only, where `R` is -2: what comes out is
+//! `-2 (a b + m n) / R`, which is short enough to be known from its residue modulo `Q`. Products modulo `R` and `Q` are
+//! products of polynomials modulo `X^w - 1` and `X^w + 1`, of `w` coefficients each.
+//!
+//! A digit is at most half of the base in size, and a little more; `n` has eight bits fewer than `w` digits. So `m`
+//! is at most `.52 R` in size, and for factors of at most `1.1 n` what comes out is at most `2 (.52 + 1.21 / 2^8) n`,
+//! below `1.1 n` again and below `Q / 2`. A residue has many forms.
+//!
+//! Source: P. B. McLaughlin Jr., "New frameworks for Montgomery's modular multiplication method", Math. Comp. 73
+//! (2004).
+//!
+//! Unsafe: calls of the functions of `transform`, for which a modulus exists only where the processor has the
+//! instructions; and lanes as the four numbers that they are.
+#![allow(unsafe_code)]
+
+use super::field::{self, Lanes, PRIME};
+use super::large::{Residues, about_the_modulus, inverse_modulo};
+use super::ring::Ring;
+use super::transform::{self, Operand, Shape, Transform};
+use crate::primes::Natural;
+use crate::primes::features::has;
+use dashu_int::fast_div::ConstDivisor;
+use dashu_int::ops::{BitTest, SquareRoot};
+use std::arch::x86_64::{_mm256_fmadd_pd, _mm256_fnmadd_pd};
+use std::cell::RefCell;
+
+/// How much shorter the modulus is than all digits.
+const SPARE_BITS: usize = 8;
+
+/// A residue: its digits, coefficient `i` in lane `i / (w / 4)`.
+type Element = Vec<Lanes>;
+
+/// What the arithmetic modulo an odd number needs.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    base: Base,
+    cyclic: Transform,
+    negacyclic: Transform,
+    /// The modulus.
+    n: Element,
+    /// The same modulo the leaves of `X^w + 1`.
+    n_leaves: Vec<Lanes>,
+    /// `-1 / n mod R`, modulo the leaves of `X^w - 1`.
+    inverse_leaves: Vec<Lanes>,
+    /// The square of what 1 is.
+    square: Element,
+    one: Element,
+}
+
+/// How numbers are written.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    shape: Shape,
+    /// Bits of a digit.
+    bits: u32,
+}
+
+impl Base {
+    /// The fewest digits that have room for `n_bits` and those to spare; `None` if that is too many.
+    fn of(n_bits: usize) -> Option<Self> {
+        let shapes = (2..9).flat_map(|levels| [2, 3].map(|leaf| Shape { leaf, levels }));
+        shapes
+            .filter_map(|shape| {
+                let bits = longest_digits(4 * shape.registers())?;
+                Some(Self { shape, bits })
+            })
+            .find(|base| base.total_bits() >= n_bits + SPARE_BITS)
+    }
+
+    fn digits(self) -> usize {
+        4 * self.shape.registers()
+    }
+
+    fn total_bits(self) -> usize {
+        self.digits() * self.bits as usize
+    }
+
+    /// The digits of a number that they have room for, and for the sign; what comes out of the last one is added to the
+    /// first, which is right modulo `R`.
+    fn write(self, number: &Natural) -> Element {
+        let words = number.as_words();
+        let registers = self.shape.registers();
+        let mut digits = vec![[0.0; 4]; registers];
+        let half = 1i64 << (self.bits - 1);
+        let mut carry = 0;
+        for i in 0..self.digits() {
+            let (word, shift) = (i * self.bits as usize / 64, i * self.bits as usize % 64);
+            let at = |word| u128::from(words.get(word).copied().unwrap_or(0));
+            let bits = ((at(word) | at(word + 1) << 64) >> shift) as i64 & (2 * half - 1);
+            let digit = bits + carry;
+            carry = i64::from(digit >= half);
+            digits[i % registers][i / registers] = (digit - carry * 2 * half) as f64;
+        }
+        digits[0][0] += carry as f64;
+        // SAFETY: a register is four doubles, in the order of its lanes.
+        digits
+            .into_iter()
+            .map(|lanes| unsafe { std::mem::transmute(lanes) })
+            .collect()
+    }
+
+    /// The number that digits stand for, and `negative` if it is not below 0.
+    fn read(self, element: &[Lanes], negative: &Natural) -> Natural {
+        let mut words = vec![0u64; self.total_bits().div_ceil(64) + 1];
+        let mut carry = 0;
+        for i in 0..self.digits() {
+            let digit = digit(element, i) as i64 + carry;
+            carry = digit >> self.bits;
+            let (word, shift) = (i * self.bits as usize / 64, i * self.bits as usize % 64);
+            let bits = u128::from((digit - (carry << self.bits)) as u64) << shift;
+            words[word] |= bits as u64;
+            words[word + 1] |= (bits >> 64) as u64;
+        }
+        let number = Natural::from_words(&words);
+        if carry < 0 {
+            // The number is this less as much as the digits have room for.
+            number + negative - (Natural::ONE << self.total_bits())
+        } else {
+            number
+        }
+    }
+
+    /// The digits around `top` as one number, by which a number is compared with the modulus that has its first digit
+    /// there.
+    fn leading(self, element: &[Lanes], top: usize) -> f64 {
+        let base = f64::from(1u32 << self.bits);
+        let digits = top.saturating_sub(3)..(top + 3).min(self.digits());
+        digits.rev().fold(0.0, |number, i| number * base + digit(element, i))
+    }
+}
+
+/// The bits of a digit for which the coefficients of a sum of two products, of as many digits each, are at most .49 of
+/// the prime.
+fn longest_digits(digits: usize) -> Option<u32> {
+    let fits = |bits: &u32| {
+        // Half of the base, and the second carries.
+        let most = f64::from(1u32 << (bits - 1)) + f64::from(1u32 << (51 - 2 * bits)) + 4.0;
+        2.0 * digits as f64 * most * most <= 0.49 * PRIME as f64
+    };
+    (19..=22).rfind(fits)
+}
+
+#[inline]
+fn digit(element: &[Lanes], i: usize) -> f64 {
+    // SAFETY: a register is four doubles, in the order of its lanes.
+    let lanes: [f64; 4] = unsafe { std::mem::transmute(element[i % element.len()]) };
+    lanes[i / element.len()]
+}
+
+impl Prepared {
+    /// Prepares the arithmetic modulo `n`, which must be odd; `None` if the processor lacks the instructions, if `n` is
+    /// too long, or if it has a factor in common with `R`.
+    pub(super) fn new(n: &Natural) -> Option<Self> {
+        if !has!("avx2", "fma") {
+            return None;
+        }
+        let base = Base::of(n.bit_len())?;
+        let r = Natural::ones(base.total_bits());
+        let inverse = ConstDivisor::new(r.clone()).reduce(n.clone()).inv()?.residue();
+        // -R / 2 modulo n.
+        let one = n - &r % n;
+        let one = if one.bit(0) { (one + n) >> 1 } else { one >> 1 };
+        let digits = base.write(n);
+        // SAFETY: the processor has the instructions.
+        unsafe {
+            let [cyclic, negacyclic] = [false, true].map(|is_negacyclic| Transform::new(base.shape, is_negacyclic));
+            Some(Self {
+                n_leaves: leaves(&negacyclic, &digits),
+                inverse_leaves: leaves(&cyclic, &base.write(&(r - inverse))),
+                n: digits,
+                square: base.write(&(&one * &one % n)),
+                one: base.write(&one),
+                base,
+                cyclic,
+                negacyclic,
+            })
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn leaves(transform: &Transform, digits: &[Lanes]) -> Vec<Lanes> {
+    let mut leaves = digits.to_vec();
+    transform.forth(digits, &mut leaves);
+    leaves
+}
+
+/// The ring, with room for polynomials.
+pub(super) struct Digits<'a> {
+    modulus: &'a Natural,
+    prepared: &'a Prepared,
+    /// The digit of the modulus that is not 0 and has none above it, or the one above; and the digits around it.
+    top: usize,
+    leading: f64,
+    rooms: RefCell<[Vec<Lanes>; 3]>,
+}
+
+impl<'a> Digits<'a> {
+    pub(super) fn new(modulus: &'a Natural, prepared: &'a Prepared) -> Self {
+        let Prepared { base, n, .. } = prepared;
+        let top = modulus.bit_len() / base.bits as usize;
+        Self {
+            modulus,
+            prepared,
+            top,
+            leading: base.leading(n, top),
+            rooms: RefCell::new([n.clone(), n.clone(), n.clone()]),
+        }
+    }
+
+    /// `-2 (a b + m n) / R`
+    fn product(&self, a: &Element, b: Option<&Element>) -> Element {
+        // SAFETY: `Prepared` exists, so the processor has the instructions.
+        unsafe { self.product_by_transforms(a, b) }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn product_by_transforms(&self, a: &Element, b: Option<&Element>) -> Element {
+        let Prepared {
+            base,
+            cyclic,
+            negacyclic,
+            n_leaves,
+            inverse_leaves,
+            ..
+        } = self.prepared;
+        let [left, right, multiple] = &mut *self.rooms.borrow_mut();
+        let transformed =
+            |transform: &Transform, left: &mut [Lanes], right: &mut [Lanes], plus: Option<[&[Lanes]; 2]>| {
+                transform.forth(a, left);
+                match b {
+                    None => transform.multiply(left, Operand::Same, plus),
+                    Some(b) => {
+                        transform.forth(b, right);
+                        transform.multiply(left, Operand::Other(right), plus);
+                    }
+                }
+            };
+        transformed(cyclic, left, right, None);
+        cyclic.back(left, right, base.bits);
+        cyclic.forth(right, left);
+        cyclic.multiply(left, Operand::Other(inverse_leaves), None);
+        cyclic.back(left, right, base.bits);
+        negacyclic.forth(right, multiple);
+        transformed(negacyclic, left, right, Some([multiple, n_leaves]));
+        negacyclic.back(left, right, base.bits);
+        right.clone()
+    }
+
+    /// `a + b` or, by the sign -1, `a - b`: of at most some half of the modulus.
+    fn sum(&self, a: &Element, sign: f64, b: &Element) -> Element {
+        // SAFETY: `Prepared` exists, so the processor has the instructions.
+        unsafe { self.sum_of_digits(a, sign, b) }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn sum_of_digits(&self, a: &Element, sign: f64, b: &Element) -> Element {
+        let Prepared { base, n, .. } = self.prepared;
+        let leading = base.leading(a, self.top) + sign * base.leading(b, self.top);
+        let (quotient, sign) = (field::all((leading / self.leading).round()), field::all(sign));
+        let mut sum = a.clone();
+        for ((sum, b), n) in sum.iter_mut().zip(b).zip(n) {
+            *sum = _mm256_fnmadd_pd(quotient, *n, _mm256_fmadd_pd(sign, *b, *sum));
+        }
+        transform::carry(&mut sum, base.bits);
+        sum
+    }
+
+    /// The number below the modulus that digits stand for.
+    fn number(&self, element: &Element) -> Natural {
+        self.prepared.base.read(element, &(self.modulus * 2u8)) % self.modulus
+    }
+}
+
+impl Residues for Digits<'_> {
+    fn enter(&self, natural: Natural) -> Element {
+        self.product(&self.prepared.base.write(&natural), Some(&self.prepared.square))
+    }
+    fn leave(&self, element: Element) -> Natural {
+        self.number(&self.product(&element, Some(&self.prepared.base.write(&Natural::ONE))))
+    }
+}
+
+impl Ring for Digits<'_> {
+    type Element = Element;
+
+    fn zero(&self) -> Element {
+        self.prepared.base.write(&Natural::ZERO)
+    }
+    fn one(&self) -> Element {
+        self.prepared.one.clone()
+    }
+    fn equal(&self, a: &Element, b: &Element) -> bool {
+        self.number(&self.sub(a, b)) == Natural::ZERO
+    }
+    fn add(&self, a: &Element, b: &Element) -> Element {
+        self.sum(a, 1.0, b)
+    }
+    fn sub(&self, a: &Element, b: &Element) -> Element {
+        self.sum(a, -1.0, b)
+    }
+    fn mul(&self, a: &Element, b: &Element) -> Element {
+        self.product(a, Some(b))
+    }
+    fn square(&self, a: &Element) -> Element {
+        self.product(a, None)
+    }
+    fn inverse(&self, k: i32) -> Option<Element> {
+        inverse_modulo(self.modulus, k).map(|inverse| self.enter(inverse))
+    }
+    about_the_modulus!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::large::assert_agrees;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Checks everything modulo `n` against dashu; nothing where the processor lacks the instructions.
+    fn check(n: &Natural, a: &Natural, b: &Natural) {
+        if let Some(prepared) = Prepared::new(n) {
+            assert_agrees(&Digits::new(n, &prepared), n, [a, b]);
+        }
+    }
+
+    /// The next odd number that has no factor in common with `R`.
+    fn suitable(n: Natural) -> Natural {
+        let mut n = n | Natural::ONE;
+        while has!("avx2", "fma") && Prepared::new(&n).is_none() {
+            n += 2u8;
+        }
+        n
+    }
+
+    #[test]
+    fn digits_are_as_long_as_products_allow() {
+        for (n_bits, digits, bits) in [(600, 32, 22), (3_000, 192, 21), (33_220, 2048, 19), (58_000, 3072, 19)] {
+            let base = Base::of(n_bits).expect("there is room");
+            assert_eq!((base.digits(), base.bits), (digits, bits), "{n_bits}");
+        }
+        assert!(Base::of(60_000).is_none());
+    }
+
+    #[test]
+    fn edges_of_shapes_and_residues() {
+        for n_bits in [100, 690, 830, 3_400, 7_672, 7_673, 12_000, 33_220, 38_904] {
+            let top = Natural::ONE << (n_bits - 1);
+            // Digits that are half of the base, in size, and those that are 0.
+            let bits = Base::of(n_bits).expect("there is room").bits as usize;
+            let halves = (0..n_bits / bits).fold(Natural::ZERO, |sum, i| sum + (Natural::ONE << (i * bits + bits - 1)));
+            for n in [top.clone(), Natural::ones(n_bits - 1) + &top, &top + &halves] {
+                let n = suitable(n);
+                let last = &n - 1u8;
+                for (a, b) in [
+                    (&last, &last),
+                    (&Natural::ZERO, &last),
+                    (&Natural::ONE, &last),
+                    (&halves, &halves),
+                ] {
+                    check(&n, &(a % &n), &(b % &n));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn residues_stay_small_in_long_chains() {
+        let n = suitable(Natural::ones(3_200));
+        let Some(prepared) = Prepared::new(&n) else { return };
+        let ring = Digits::new(&n, &prepared);
+        let mut element = ring.enter(3u8.into());
+        let mut expected = Natural::from(3u8);
+        for step in 0..300u32 {
+            element = match step % 4 {
+                0 => ring.add(&element, &element),
+                1 => ring.sub(&ring.zero(), &element),
+                2 => ring.mul(&element, &ring.sub(&element, &ring.one())),
+                _ => ring.square(&element),
+            };
+            expected = match step % 4 {
+                0 => expected * 2u8 % &n,
+                1 => (&n - expected) % &n,
+                2 => &expected * (&expected + &n - 1u8) % &n,
+                _ => expected.sqr() % &n,
+            };
+        }
+        assert_eq!(ring.leave(element), expected);
+    }
+
+    #[test]
+    fn moduli_with_a_factor_of_the_radix_are_refused() {
+        let base = Base::of(3_000).expect("there is room");
+        assert!((base.total_bits() as u32).is_multiple_of(2), "so 3 is one");
+        assert!(Prepared::new(&(Natural::from(3u8).pow(1_800))).is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn arithmetic_is_that_of_dashu(
+            n in prop::collection::vec(any::<u64>(), 2..200),
+            a in prop::collection::vec(any::<u64>(), 2..200),
+            b in prop::collection::vec(any::<u64>(), 2..200),
+        ) {
+            let n = suitable(Natural::from_words(&n) + 3u8);
+            check(&n, &(Natural::from_words(&a) % &n), &(Natural::from_words(&b) % &n));
+        }
+    }
+}
