@@ -2,8 +2,8 @@
 //!
 //! A residue is an integer in a double, of either sign and at most `8 p < 2^53` in size, so that sums are exact. A
 //! product `a b` is `high + low` exactly, `high` its double and `low` the error of that. The quotient of `high` by `p`
-//! is found with three roundings, and with two for a [`Factor`]; so for `|a| = k p` and `|b| <= p / 2` what is left when
-//! that many `p` are subtracted is an integer of at most `(1/2 + 3 k / 16) p`, or `(1/2 + k / 8) p`, and exact too.
+//! is found with three roundings, and with two for a [`Factor`]; so for `|a| = k p` and `|b| <= p / 2` what is left
+//! without that many `p` is an integer of at most `(1/2 + 3 k / 16) p`, or `(1/2 + k / 8) p`, and exact too.
 //!
 //! Source: J. van der Hoeven, G. Lecerf, G. Quintin, "Modular SIMD arithmetic in Mathemagix", ACM Trans. Math. Software
 //! 43 (2016), section 3.

@@ -422,6 +422,39 @@ mod tests {
     }
 
     #[test]
+    fn each_reduction_goes_through_the_same_residues() {
+        let n = Natural::from(10u8).pow(1_749) + 1_323u32;
+        let by = |reduction| Large {
+            reduction,
+            modulus: n.clone(),
+        };
+        let others = [
+            Some(by(Reduction::Montgomery(MontgomeryRepr::new(n.clone())))),
+            Some(Large::new(n.clone())),
+            #[cfg(target_arch = "x86_64")]
+            digits::Prepared::new(&n).map(|prepared| by(Reduction::Digits(Box::new(prepared)))),
+            #[cfg(target_arch = "x86_64")]
+            words::Prepared::new(&n).map(|prepared| by(Reduction::Words(prepared))),
+        ];
+        let by_division = by(Reduction::Division(ConstDivisor::new(n.clone())));
+        for begun in by_division.start().split() {
+            for other in others.iter().flatten() {
+                let (mut test, mut same) = (begun.clone(), begun.clone());
+                for steps in 1..8 {
+                    let [mut left, mut left_too] = [steps; 2];
+                    let over = |left: &mut u32| {
+                        *left -= 1;
+                        *left == 0
+                    };
+                    test = by_division.advance(test, || over(&mut left));
+                    same = other.advance(same, || over(&mut left_too));
+                    assert_eq!(test, same, "{:?}", other.reduction);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn small_factors_are_found_and_only_those() {
         let p = Natural::from(1_000_003u32);
         assert!(has_small_factor(&(&p * 65_521u32), 1 << 16));
