@@ -19,7 +19,7 @@ pub struct ArePrime {
 #[derive(Debug)]
 struct One {
     state: State,
-    /// A test of a number takes time as the cube of its length.
+    /// A test of a number takes time as the cube of its length; of a composite, what it took until that was known.
     cost: f64,
 }
 
@@ -76,11 +76,15 @@ impl Plan for ArePrime {
     }
 
     fn absorb(&mut self, Partial(index, partial): Partial) {
-        let state = &mut self.tests[index].state;
-        if let State::Testing(test) = state {
+        let one = &mut self.tests[index];
+        let before = one.progress();
+        if let State::Testing(test) = &mut one.state {
             Plan::absorb(test.as_mut(), partial);
             if let Some(Value::Truth(is_prime)) = Plan::answer(test.as_mut()) {
-                *state = State::Done(is_prime);
+                one.state = State::Done(is_prime);
+                if !is_prime {
+                    one.cost *= before;
+                }
             }
         }
     }
@@ -147,6 +151,21 @@ impl Plan for ArePrime {
 mod tests {
     use super::*;
     use crate::job::exercise;
+
+    #[test]
+    fn a_composite_that_is_known_at_once_counts_for_nothing() {
+        let numbers = || {
+            let two = Natural::from(2u8);
+            vec![two.pow(1200) * 15u8 + 5u8, two.pow(521) - 1u8, two.pow(607) - 1u8]
+        };
+        let mut plan = ArePrime::new(numbers());
+        while matches!(plan.tests[0].state, State::Testing(_)) {
+            let slice = Plan::cut(&mut plan).expect("it is not done");
+            Plan::absorb(&mut plan, ArePrime::run(slice, Budget::new(&|| true)));
+        }
+        assert!(Plan::progress(&plan) < 0.01, "{}", Plan::progress(&plan));
+        assert_eq!(exercise(|| ArePrime::new(numbers())), "no yes yes".into());
+    }
 
     #[test]
     fn each_is_answered_in_its_place() {
