@@ -24,7 +24,7 @@ pub struct Progress {
     pub eta: Option<Duration>,
     /// For how long the work has not advanced, from a second on.
     pub stalled: Option<Duration>,
-    /// What the work is at, in words of its verb: `ecm curves=120/430`.
+    /// What the work is at, in words of its verb: `ecm curves=120/430`; of what may not begin yet `parked` or `queued`.
     pub stage: Option<String>,
 }
 

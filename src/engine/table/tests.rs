@@ -298,7 +298,10 @@ impl Play {
             Event::Final(Ok(Value::Text(text))) => format!("{client}/{request} ok {text}"),
             Event::Final(Ok(_)) => format!("{client}/{request} ok"),
             Event::Final(Err(failure)) => format!("{client}/{request} {}", failure.code),
-            Event::Interim(Interim::Progress { done, .. }) => format!("{client}/{request} {:.0}%", done * 100.0),
+            Event::Interim(Interim::Progress { done, stage, .. }) => {
+                let stage = stage.map(|stage| format!(" {stage}")).unwrap_or_default();
+                format!("{client}/{request} {:.0}%{stage}", done * 100.0)
+            }
             Event::Interim(Interim::Stalled(_)) => format!("{client}/{request} stalled"),
             Event::Interim(Interim::Rows(rows)) => format!("{client}/{request} rows {}", rows.join(" ")),
         };
@@ -439,6 +442,25 @@ fn progress_is_sent_while_the_work_advances_and_else_that_it_stalls() {
     }
     play.wait(1_000 * MS);
     assert_eq!(play.heard(), ["1/1 stalled"]);
+}
+
+#[test]
+fn a_parked_job_says_so_as_long_as_it_waits() {
+    let mut play = Play::new(Policy {
+        max_memory: 100,
+        ..Policy::default()
+    });
+    play.ask(1, 1, sized("a", 60));
+    play.order(1, 2, Ask::Answer(sized("b", 60)), |order| {
+        order.progress = Some(1_000 * MS)
+    });
+    play.express();
+    for _ in 0..3 {
+        play.wait(1_000 * MS);
+        assert_eq!(play.heard(), ["1/2 0% parked"]);
+    }
+    play.play_on();
+    assert_eq!(play.heard().len(), 2);
 }
 
 #[test]

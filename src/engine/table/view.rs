@@ -25,7 +25,7 @@ pub(super) struct View<'a> {
 /// How far a job is.
 pub(super) struct Progress {
     pub(super) done: f64,
-    /// For how long it has not advanced.
+    /// For how long it has not advanced; nothing of one that may not begin yet, whose stage says that it waits.
     pub(super) silent: Duration,
     /// How long the rest will take.
     pub(super) eta: Option<Duration>,
@@ -37,14 +37,22 @@ impl<'a> View<'a> {
     /// How far a job is; `None` if its plan panics when it is asked.
     pub(super) fn progress(&self, work: WorkId) -> Option<Progress> {
         let entry = self.jobs.get(work)?;
+        let waits = |stage: &str| Progress {
+            done: 0.0,
+            silent: Duration::ZERO,
+            eta: None,
+            stage: Some(stage.to_owned()),
+        };
         let (done, advanced) = match entry.state() {
             WorkState::Bulk => self.bulk.progress(work)?,
-            WorkState::External => self
-                .external
-                .progress(work, self.now)
-                .unwrap_or((0.0, entry.queued_at())),
+            WorkState::External => match self.external.progress(work, self.now) {
+                Some(progress) => progress,
+                None => return Some(waits("queued")),
+            },
             WorkState::Away => self.away.get(work).map(|job| (job.done, job.advanced))?,
-            _ => (0.0, entry.queued_at()),
+            WorkState::Parked => return Some(waits("parked")),
+            WorkState::Held(_) => return Some(waits("queued")),
+            WorkState::Express | WorkState::List => (0.0, entry.queued_at()),
         };
         Some(Progress {
             done,
