@@ -51,6 +51,8 @@ struct Running {
     /// How many rows it gave the last time, if there was credit for more.
     given: Option<usize>,
     advanced: Instant,
+    /// When it began here: a job may have been parked for long.
+    began: Instant,
     /// How far it was when it began here: a job that goes on after a restart was somewhere.
     from: f64,
     priority: Priority,
@@ -149,6 +151,7 @@ impl Bulk {
             is_ready: false,
             given: None,
             advanced: now,
+            began: now,
             from,
             priority,
             saved: Duration::ZERO,
@@ -468,9 +471,9 @@ impl Bulk {
         Some((done.max(running.from), running.advanced))
     }
 
-    /// How far a plan was when it began here.
-    pub(super) fn from(&self, work: WorkId) -> f64 {
-        self.plans.get(&work).map_or(0.0, |running| running.from)
+    /// When a plan began here, and how far it was then.
+    pub(super) fn began(&self, work: WorkId) -> Option<(Instant, f64)> {
+        self.plans.get(&work).map(|running| (running.began, running.from))
     }
 
     /// What a plan is at, in words.
@@ -593,7 +596,8 @@ mod tests {
     fn it_is_known_how_far_a_plan_was_when_it_began() {
         let mut bulk = Bulk::new(1, 1_000);
         assert!(matches!(enter(&mut bulk, 1, 600), Entered::Runs));
-        assert_eq!((bulk.from(WorkId(1)), bulk.from(WorkId(2))), (0.6, 0.0));
+        assert_eq!(bulk.began(WorkId(1)).map(|(_, from)| from), Some(0.6));
+        assert_eq!(bulk.began(WorkId(2)), None);
     }
 
     #[test]

@@ -464,6 +464,33 @@ fn a_parked_job_says_so_as_long_as_it_waits() {
 }
 
 #[test]
+fn what_is_left_is_estimated_from_when_a_parked_job_began() {
+    let mut play = Play::new(Policy {
+        max_memory: 100,
+        ..Policy::default()
+    });
+    play.ask(1, 1, sized("a", 60));
+    play.order(1, 2, Ask::Answer(sized("b", 60)), |order| {
+        order.progress = Some(1_000 * MS)
+    });
+    play.express();
+    play.wait(100_000 * MS);
+    while play.heard().iter().all(|said| !said.starts_with("1/1 ok")) {
+        play.bulk().expect("the first runs");
+    }
+    play.express();
+    play.bulk().expect("the second runs");
+    play.wait(1_000 * MS);
+    let events = play.table.take_events().into_iter().flat_map(|(_, events)| events);
+    let left = events.filter_map(|(_, event)| match event {
+        Event::Interim(Interim::Progress { eta, .. }) => eta,
+        _ => None,
+    });
+    let left = Vec::from_iter(left);
+    assert!(left.len() == 1 && left[0] <= 2_000 * MS, "{left:?}");
+}
+
+#[test]
 fn long_jobs_wait_for_memory_and_what_is_too_large_is_refused() {
     let mut play = Play::new(Policy {
         max_memory: 100,

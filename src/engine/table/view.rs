@@ -57,7 +57,7 @@ impl<'a> View<'a> {
         Some(Progress {
             done,
             silent: self.now - advanced,
-            eta: eta(self.now - entry.queued_at(), self.bulk.from(work), done),
+            eta: self.eta(work, entry, done),
             stage: match self.away.get(work) {
                 Some(job) => job.stage.clone(),
                 None => self.bulk.stage(work),
@@ -84,11 +84,17 @@ impl<'a> View<'a> {
         })
     }
 
+    /// How long the rest will take. The time that a plan was parked for says nothing of its work.
+    fn eta(&self, work: WorkId, entry: &Entry, done: f64) -> Option<Duration> {
+        let (began, from) = self.bulk.began(work).unwrap_or((entry.queued_at(), 0.0));
+        eta(self.now - began, from, done)
+    }
+
     fn state(&self, work: WorkId, entry: &Entry) -> String {
         let (done, eta) = match entry.state() {
             WorkState::Bulk => {
                 let done = self.bulk.progress(work).map(|(done, _)| done).unwrap_or_default();
-                (done, eta(self.now - entry.queued_at(), self.bulk.from(work), done))
+                (done, self.eta(work, entry, done))
             }
             WorkState::External => match self.external.progress(work, self.now) {
                 Some((done, _)) => (done, None),
@@ -104,7 +110,7 @@ impl<'a> View<'a> {
                 let (done, stage) = (job.done, job.stage.clone());
                 let words = Interim::Progress {
                     done,
-                    eta: eta(self.now - entry.queued_at(), 0.0, done),
+                    eta: self.eta(work, entry, done),
                     stage,
                 }
                 .words();
