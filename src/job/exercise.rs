@@ -16,7 +16,8 @@ const RESTARTS: u32 = 20;
 /// The answer of the plan that `make` makes, after holding it to its promises: the same answer alone and with several
 /// slices under way, whichever comes back first and however small their budgets; the same again from every checkpoint;
 /// rows in the same order; progress within 0.0..=1.0 that never falls. If it gives parts away, they are done by plans
-/// made of their bytes, out of order, or taken back, and damaged bytes are refused or at least survived.
+/// made of their bytes, out of order, with the same result again, or taken back, and damaged bytes are refused or at
+/// least survived.
 ///
 /// ```
 /// use primed::{Budget, Plan, Value, exercise};
@@ -97,17 +98,24 @@ struct Ways {
 /// The most parts under way at once.
 const PARTS: usize = 3;
 
-/// What a part comes to on another machine, of which nothing but its bytes is known there.
+/// What a part comes to on another machine, of which nothing but its bytes is known there; some are done twice.
 fn elsewhere<E: Plan>(part: &[u8], random: &mut Rng) -> Vec<u8> {
-    let mut plan = E::restore(part).expect("a part is a checkpoint of a plan of its own");
-    let ways = Ways {
-        most: 4,
-        is_resumed: random.bool(),
-        is_shared: false,
+    let once = |random: &mut Rng| {
+        let mut plan = E::restore(part).expect("a part is a checkpoint of a plan of its own");
+        let ways = Ways {
+            most: 4,
+            is_resumed: random.bool(),
+            is_shared: false,
+        };
+        play::<E, E>(&mut plan, ways, random);
+        plan.result()
+            .expect("the plan of a part that has its answer has a result")
     };
-    play::<E, E>(&mut plan, ways, random);
-    plan.result()
-        .expect("the plan of a part that has its answer has a result")
+    let result = once(random);
+    if random.u32(..4) == 0 {
+        assert!(once(random) == result, "a part that is done again has the same result");
+    }
+    result
 }
 
 /// The costs of parts, in nanoseconds.

@@ -176,12 +176,12 @@ impl Factor {
     }
 
     /// A batch of curves has come to an end, or back.
-    fn searched(&mut self, searched: Result<Divisors, Box<dyn Batch>>) {
+    fn searched(&mut self, parameter: Option<u32>, searched: Result<Divisors, Box<dyn Batch>>) {
         let Stage::Searching(searching) = &mut self.stage else {
             return;
         };
         match searched {
-            Err(batch) => searching.pause(batch),
+            Err(batch) => searching.pause(parameter, batch),
             Ok(divisors) => {
                 let divisor = curves::proper(searching.number(), &divisors);
                 self.finished(divisor, 1);
@@ -267,7 +267,7 @@ impl Plan for Factor {
                     searching.bounded(bounds);
                 }
             }
-            Found::Searched(searched) => self.searched(searched),
+            Found::Searched(parameter, searched) => self.searched(parameter, searched),
             Found::Base(base) => {
                 if let Stage::Sieving(sieving) = &mut self.stage {
                     sieving.based(base);

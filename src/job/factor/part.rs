@@ -3,7 +3,7 @@
 //!
 //! Knows nothing of the plan that it was cut from. Its bytes are the composite and which curves or polynomials they
 //! are. What it needs beside is made of these: the bounds of the curves, the factor base. Its result is a divisor or
-//! none, or relations.
+//! none, or relations: the same whichever slice comes back first, for that is how a machine which errs is found.
 
 use super::searching::Searching;
 use super::task::{self, Task};
@@ -13,6 +13,7 @@ use crate::job::plan::Shared;
 use crate::primes::Natural;
 use crate::primes::factor::curves::{self, Bounds};
 use crate::primes::factor::quadratic::{self, Base, Building, Family, Piece};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A part at work.
@@ -28,6 +29,10 @@ pub(super) struct Part {
 enum Doing {
     Curves {
         searching: Box<Searching>,
+        /// The parameters of the batches that are begun and not finished.
+        open: BTreeSet<u32>,
+        /// The divisor that the batch with the lowest parameter found, and that parameter.
+        found: Option<(u32, Natural)>,
         /// Of the batches and of what is done of those that are paused.
         progress: f64,
     },
@@ -46,7 +51,8 @@ struct Polynomials {
     all: u64,
     left: u64,
     count: u64,
-    relations: Vec<u8>,
+    /// Of consecutive polynomials each, by the first that has any.
+    relations: BTreeMap<(u32, u32), Vec<u8>>,
 }
 
 impl Part {
@@ -57,6 +63,8 @@ impl Part {
                 let searching = Box::new(Searching::of_part(n.clone(), level, parameter));
                 Doing::Curves {
                     searching,
+                    open: BTreeSet::new(),
+                    found: None,
                     progress: 0.0,
                 }
             }
@@ -70,7 +78,7 @@ impl Part {
                     all,
                     left: all,
                     count: 0,
-                    relations: Vec::new(),
+                    relations: BTreeMap::new(),
                 }))
             }
         };
@@ -95,7 +103,13 @@ impl Part {
     pub(super) fn cut(&mut self) -> Option<Work> {
         match &mut self.doing {
             _ if self.result.is_some() => None,
-            Doing::Curves { searching, .. } => searching.cut(),
+            Doing::Curves { searching, open, .. } => {
+                let work = searching.cut()?;
+                if let Work::Open { parameter, .. } = &work {
+                    open.extend(*parameter);
+                }
+                Some(work)
+            }
             Doing::Polynomials(polynomials) => match polynomials.making.take() {
                 Some(building) => Some(Work::Build(building)),
                 None => polynomials.waiting.pop().map(Work::Sieve),
@@ -117,20 +131,36 @@ impl Part {
                 searching.bounded(bounds);
                 None
             }
-            (Doing::Curves { searching, progress }, Found::Searched(searched)) => {
-                let divisor = match searched {
-                    Err(batch) => {
-                        searching.pause(batch);
-                        None
-                    }
+            (
+                Doing::Curves {
+                    searching,
+                    open,
+                    found,
+                    progress,
+                },
+                Found::Searched(Some(parameter), searched),
+            ) => {
+                let mut is_last = false;
+                match searched {
+                    Err(batch) => searching.pause(Some(parameter), batch),
                     Ok(divisors) => {
-                        let is_last = searching.finished_of_part();
-                        let divisor = curves::proper(&self.n, &divisors).map(|divisor| divisor.to_le_bytes().to_vec());
-                        divisor.or_else(|| is_last.then(Vec::new))
+                        is_last = searching.finished_of_part();
+                        open.remove(&parameter);
+                        if let Some(divisor) = curves::proper(&self.n, &divisors)
+                            && found.as_ref().is_none_or(|(before, _)| parameter < *before)
+                        {
+                            *found = Some((parameter, divisor));
+                        }
                     }
-                };
+                }
                 *progress = progress.max(searching.share_of_part());
-                divisor.map(|divisor| task::divisor_to_bytes(&divisor))
+                // A batch that began before may still find another.
+                if let Some((first, _)) = found {
+                    searching.keep_before(*first);
+                    is_last = open.range(..*first).next().is_none();
+                }
+                let divisor = found.as_ref().map(|(_, divisor)| divisor.to_le_bytes());
+                is_last.then(|| task::divisor_to_bytes(&divisor.unwrap_or_default()))
             }
             (Doing::Polynomials(polynomials), found) => polynomials.absorb(found),
             _ => None,
@@ -201,14 +231,19 @@ impl Polynomials {
                 self.left -= u64::from(polynomials);
                 self.waiting.extend(rest);
                 let most = self.base.as_ref().map_or(0, |base| base.most_relations());
-                if self.count + relations.len() as u64 <= most {
+                if let Some(first) = relations.first()
+                    && self.count + relations.len() as u64 <= most
+                {
                     self.count += relations.len() as u64;
-                    quadratic::write(&relations, &mut self.relations);
+                    quadratic::write(&relations, self.relations.entry(first.polynomial()).or_default());
                 }
             }
             _ => {}
         }
         let is_done = self.left == 0 && self.base.is_some();
-        is_done.then(|| task::relations_to_bytes(self.count, &self.relations))
+        is_done.then(|| {
+            let relations: Vec<&[u8]> = self.relations.values().map(Vec::as_slice).collect();
+            task::relations_to_bytes(self.count, &relations.concat())
+        })
     }
 }

@@ -29,7 +29,8 @@ pub(super) struct Searching {
     begun: u32,
     done: u32,
     parameter: u32,
-    paused: Vec<Box<dyn Batch>>,
+    /// Each with the parameter of its first curve if it is not of sequences.
+    paused: Vec<(Option<u32>, Box<dyn Batch>)>,
 }
 
 /// The parameter of the first of eight curves: this one, or the first of all if there are none after it.
@@ -121,7 +122,7 @@ impl Searching {
             return self.making.take().map(Work::Bounds);
         };
         let work = match self.paused.pop() {
-            Some(batch) => Work::Search(batch),
+            Some((parameter, batch)) => Work::Search(parameter, batch),
             None if self.begun < level.batches => {
                 // Sequences are cheap beside curves; a short number is not worth them.
                 let parameter = (self.begun > 0 || self.n.bit_len() <= 128).then_some(self.parameter);
@@ -191,8 +192,14 @@ impl Searching {
     }
 
     /// A batch that a slice has not finished.
-    pub(super) fn pause(&mut self, batch: Box<dyn Batch>) {
-        self.paused.push(batch);
+    pub(super) fn pause(&mut self, parameter: Option<u32>, batch: Box<dyn Batch>) {
+        self.paused.push((parameter, batch));
+    }
+
+    /// Of a part: no batch is begun any more, and of those that are paused only these go on.
+    pub(super) fn keep_before(&mut self, parameter: u32) {
+        self.begun = u32::MAX;
+        self.paused.retain(|(paused, _)| *paused < Some(parameter));
     }
 
     /// Counts finished batches. True if they were the last of the last level.
@@ -239,7 +246,7 @@ impl Searching {
     /// The share of a part's curves that is done, with what is done of those that are paused.
     pub(super) fn share_of_part(&self) -> f64 {
         let all = self.levels.first().map_or(1, |level| level.batches - 1);
-        let paused: f64 = self.paused.iter().map(|batch| batch.progress()).sum();
+        let paused: f64 = self.paused.iter().map(|(_, batch)| batch.progress()).sum();
         ((f64::from(self.done - 1) + paused) / f64::from(all)).clamp(0.0, 1.0)
     }
 

@@ -34,7 +34,8 @@ pub(super) enum Work {
     Build(Box<Building>),
     /// Relations of a checkpoint are taken in.
     Restore(Box<Restoring>),
-    Search(Box<dyn Batch>),
+    /// A batch, with the parameter of its first curve if it is not of sequences.
+    Search(Option<u32>, Box<dyn Batch>),
     /// A batch that is still to be made: of curves from this parameter on, or of sequences.
     Open {
         n: Arc<Natural>,
@@ -62,7 +63,8 @@ pub(super) enum Found {
     Bounds(Arc<Bounds>),
     Base(Arc<Base>),
     Restored(Box<Collector>),
-    Searched(Result<Divisors, Box<dyn Batch>>),
+    /// Of the batch with this parameter.
+    Searched(Option<u32>, Result<Divisors, Box<dyn Batch>>),
     Sieved {
         relations: Vec<Relation>,
         /// How many polynomials were sieved.
@@ -167,11 +169,13 @@ impl Work {
                     ),
                 };
                 match batch {
-                    Ok(batch) => Self::Search(batch).run(budget),
-                    Err(divisors) => Found::Searched(Ok(divisors)),
+                    Ok(batch) => Self::Search(parameter, batch).run(budget),
+                    Err(divisors) => Found::Searched(parameter, Ok(divisors)),
                 }
             }
-            Self::Search(mut batch) => Found::Searched(batch.advance(&mut || budget.over()).ok_or(batch)),
+            Self::Search(parameter, mut batch) => {
+                Found::Searched(parameter, batch.advance(&mut || budget.over()).ok_or(batch))
+            }
             Self::Sieve(mut family) => {
                 let (mut relations, before) = (Vec::new(), family.left());
                 let finished = family.advance(&mut relations, || budget.over());

@@ -24,6 +24,11 @@ pub(crate) struct Relation {
 }
 
 impl Relation {
+    /// Which polynomial it is of: the family, and the ordinal of the polynomial in it.
+    pub(crate) const fn polynomial(&self) -> (u32, u32) {
+        (self.family, self.polynomial)
+    }
+
     /// Whether its numbers are below what they count.
     pub(super) fn is_within(&self, base: &Base) -> bool {
         let columns = base.columns() as u32;
