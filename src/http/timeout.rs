@@ -1,13 +1,13 @@
 //! How long a client may keep its connection waiting, by the limit in force: it may change meanwhile. Knows no route.
 
-use crate::server::{Limits, Shared};
+use crate::server::{Limits, Overdue, Shared};
 use futures_util::future::Shared as ForAll;
 use hyper::rt::{Sleep, Timer};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
@@ -20,22 +20,36 @@ pub(super) struct Deadline {
     shared: Arc<Shared>,
     since: Instant,
     sleep: Pin<Box<tokio::time::Sleep>>,
+    overdue: Overdue,
 }
 
 impl Deadline {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let since = Instant::now();
         let sleep = Box::pin(sleep_until(since + LONGEST));
-        Self { shared, since, sleep }
+        let overdue = Overdue::default();
+        Self {
+            shared,
+            since,
+            sleep,
+            overdue,
+        }
     }
 
     /// Ready once the client has taken longer than its limit, which may be another one at each call.
     fn poll_limit(&mut self, limit: impl FnOnce(&Limits) -> Duration, task: &mut Context<'_>) -> Poll<()> {
         let end = self.since + limit(&self.shared.limits.get()).min(LONGEST);
-        if self.sleep.deadline() != end {
+        if self.sleep.deadline() != end && !self.overdue.is_postponed(end) {
             self.sleep.as_mut().reset(end);
         }
-        self.sleep.as_mut().poll(task)
+        ready!(self.sleep.as_mut().poll(task));
+        match self.overdue.postpone(end, Instant::now()) {
+            Some(later) => {
+                self.sleep.as_mut().reset(later);
+                self.sleep.as_mut().poll(task)
+            }
+            None => Poll::Ready(()),
+        }
     }
 }
 

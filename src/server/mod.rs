@@ -13,6 +13,7 @@ mod connection;
 pub(crate) mod failpoint;
 mod limits;
 mod listener;
+mod overdue;
 mod pace;
 mod peer;
 mod protocol;
@@ -30,6 +31,8 @@ pub use connection::Accept;
 pub use connection::{Connection, Detached};
 pub use limits::{Limits, LiveLimits};
 pub use listener::{Drain, Listener};
+#[cfg(feature = "http")]
+pub(crate) use overdue::Overdue;
 pub use protocol::{Answer, Protocol};
 #[cfg(feature = "http")]
 pub(crate) use service::Abort;

@@ -189,6 +189,11 @@ impl Timer {
         fired
     }
 
+    /// It is set and has not fired.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.0.as_ref().is_some_and(|sleep| !sleep.is_elapsed())
+    }
+
     /// Gives the timer up if it has fired and nothing waits for it.
     #[inline]
     pub(super) fn drop_if_fired(&mut self) {

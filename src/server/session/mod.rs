@@ -10,6 +10,7 @@ mod link;
 pub(super) use link::Link;
 
 use super::accepted::Accepted;
+use super::overdue::Overdue;
 use super::pace::{Busy, MAX_READS, TurnTime, Watching};
 use crate::auth::Verdict;
 use crate::caught::{Panicked, caught};
@@ -140,6 +141,7 @@ pub(super) struct Session<E: Exchange> {
     /// There is more to do than a turn allows.
     busy: Option<Busy>,
     timer: Timer,
+    overdue: Overdue,
     /// When to check next whether the client is still there, if reading would not show it.
     watching: Option<(Watching, Instant)>,
 }
@@ -155,6 +157,7 @@ impl<E: Exchange> Session<E> {
             link: Link::new(accepted),
             busy: None,
             timer: Timer::default(),
+            overdue: Overdue::default(),
             watching: None,
         }
     }
@@ -240,11 +243,17 @@ impl<E: Exchange> Session<E> {
                 self.timer.drop_if_fired();
                 return Ok(());
             };
-            if self.timer.poll(next, task).is_pending() {
+            let is_postponed = due.is_some_and(|due| self.overdue.is_postponed(due));
+            if is_postponed && self.timer.is_waiting() || self.timer.poll(next, task).is_pending() {
                 return Ok(());
             }
             let now = Instant::now();
-            if due.is_some_and(|due| due <= now) {
+            if let Some(due) = due.filter(|due| *due <= now) {
+                if let Some(later) = self.overdue.postpone(due, now)
+                    && self.timer.poll(later, task).is_pending()
+                {
+                    return Ok(());
+                }
                 // As much as the client takes at once: it has been waited for long enough.
                 exchange.stalled(&mut self.link);
                 self.link.write(exchange.unsent(), task)?;
