@@ -364,6 +364,13 @@ fn a_job_elsewhere_is_queued_until_its_node_says_how_far_it_is() {
     };
     play.table.set_away(stored.clone(), "b".into(), play.now);
     assert!(row(&mut play).contains("id=1001 state=queued node=b "));
+    play.order(1, 2, Ask::Result(JobId(1_001)), |order| {
+        order.progress = Some(1_000 * MS)
+    });
+    for _ in 0..2 {
+        play.wait(1_000 * MS);
+        assert_eq!(play.heard(), ["1/2 0% queued"]);
+    }
     play.table.advance_away(progress, play.now);
     assert!(row(&mut play).contains("id=1001 state=running node=b pct=50.0 "));
     play.table.set_away(stored, "c".into(), play.now);

@@ -49,7 +49,16 @@ impl<'a> View<'a> {
                 Some(progress) => progress,
                 None => return Some(waits("queued")),
             },
-            WorkState::Away => self.away.get(work).map(|job| (job.done, job.advanced))?,
+            WorkState::Away => match self.away.get(work)? {
+                job if job.is_begun => (job.done, job.advanced),
+                job => {
+                    let done = job.done;
+                    return Some(Progress {
+                        done,
+                        ..waits("queued")
+                    });
+                }
+            },
             WorkState::Parked => return Some(waits("parked")),
             WorkState::Held(_) => return Some(waits("queued")),
             WorkState::Express | WorkState::List => (0.0, entry.queued_at()),
