@@ -160,7 +160,7 @@ impl Prepared {
         }
         let base = Base::of(n.bit_len())?;
         let r = Natural::ones(base.total_bits());
-        let inverse = ConstDivisor::new(r.clone()).reduce(n.clone()).inv()?.residue();
+        let inverse = inverse(n, &r)?;
         // -R / 2 modulo n.
         let one = n - &r % n;
         let one = if one.bit(0) { (one + n) >> 1 } else { one >> 1 };
@@ -180,6 +180,17 @@ impl Prepared {
             })
         }
     }
+}
+
+/// `1 / n` modulo `r`; `None` if they have a factor in common.
+fn inverse(n: &Natural, r: &Natural) -> Option<Natural> {
+    let divisor = ConstDivisor::new(r.clone());
+    // dashu 0.6.2 gives wrong inverses of some numbers with long runs of equal digits, so it gets a multiple that has
+    // none: 2 is of order 23 modulo 47, which does not divide the exponent of r.
+    let factor = divisor.reduce(Natural::from(47u8).pow(r.bit_len() / 6));
+    let n = divisor.reduce(n.clone());
+    let inverse = (&n * &factor).inv()? * factor;
+    ((&inverse * n).residue() == Natural::ONE).then(|| inverse.residue())
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -366,6 +377,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn moduli_that_repeat_themselves() {
+        // dashu's own inverse of this one is wrong modulo 2^5120 - 1.
+        let n = (0..192).fold(Natural::ONE, |n, i| n | Natural::ONE << (21 * i + 20));
+        let r = Natural::ones(5_120);
+        let inverse = inverse(&n, &r).expect("they have no factor in common");
+        assert_eq!(inverse * &n % r, Natural::ONE);
+        check(&n, &(&n - 1u8), &(&n >> 1));
     }
 
     #[test]

@@ -303,7 +303,7 @@ macro_rules! kept_ring {
                 a.sqr()
             }
             fn inverse(&self, k: i32) -> Option<Self::Element> {
-                self.scale(&self.one, k).inv()
+                inverse_modulo(self.modulus, k).map(|inverse| self.repr.reduce(inverse))
             }
             about_the_modulus!();
         }
