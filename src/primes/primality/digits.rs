@@ -137,7 +137,7 @@ impl Base {
 /// the prime.
 fn longest_digits(digits: usize) -> Option<u32> {
     let fits = |bits: &u32| {
-        // Half of the base, and the second carries.
+        // Half of the base, and the second carries, twice where those of the last register come in.
         let most = f64::from(1u32 << (bits - 1)) + f64::from(1u32 << (51 - 2 * bits)) + 4.0;
         2.0 * digits as f64 * most * most <= 0.49 * PRIME as f64
     };
@@ -204,8 +204,9 @@ fn leaves(transform: &Transform, digits: &[Lanes]) -> Vec<Lanes> {
 pub(super) struct Digits<'a> {
     modulus: &'a Natural,
     prepared: &'a Prepared,
-    /// The digit of the modulus that is not 0 and has none above it, or the one above; and the digits around it.
+    /// The digit that the bit above the modulus is in: none above it is other than 0.
     top: usize,
+    /// The digits of the modulus around that one.
     leading: f64,
     rooms: RefCell<[Vec<Lanes>; 3]>,
 }
@@ -306,7 +307,10 @@ impl Ring for Digits<'_> {
         self.prepared.one.clone()
     }
     fn equal(&self, a: &Element, b: &Element) -> bool {
-        self.number(&self.sub(a, b)) == Natural::ZERO
+        // Of at most half of the modulus a multiple of it is 0, and 0 has no other form: its lowest digit would be a
+        // multiple of the base.
+        let difference = self.sub(a, b);
+        (0..self.prepared.base.digits()).all(|i| digit(&difference, i) == 0.0)
     }
     fn add(&self, a: &Element, b: &Element) -> Element {
         self.sum(a, 1.0, b)

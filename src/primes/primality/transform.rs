@@ -11,7 +11,7 @@
 //!
 //! The bounds of [`field`](super::field) hold: between the levels forth a residue is at most 2.2 times the prime in
 //! size, so that none is above 3 of them when it is multiplied; between those back it is at most the prime, so that
-//! none is above 4; and a sum of products of leaves is at most 7.
+//! none is above 4; and a sum of products of leaves is at most 5.3.
 //!
 //! Source: D. J. Bernstein, "Multidigit multiplication for mathematicians" (2001), for the tree.
 
@@ -119,8 +119,8 @@ impl Transform {
     pub(super) fn new(shape: Shape, is_negacyclic: bool) -> Self {
         let levels = shape.levels;
         let whole = usize::from(is_negacyclic);
-        // The last pair of levels looks at the roots of the nodes above the leaves.
-        let count = (4 * whole + 4) << levels;
+        // Those of the nodes above the leaves are the last ones.
+        let count = (4 * whole + 4) << (levels - 1);
         let (forth, back) = (roots(count, false), roots(count, true));
         let scale = power(1 << (levels + 2), PRIME - 2);
         let leaves = (0..1 << (levels - 1))
