@@ -444,8 +444,8 @@ fn progress_is_sent_while_the_work_advances_and_else_that_it_stalls() {
     assert_eq!(play.heard(), ["1/1 stalled"]);
 }
 
-#[test]
-fn a_parked_job_says_so_as_long_as_it_waits() {
+/// The second of two questions, for which there is no memory yet; its progress is sent every second.
+fn a_parked_question() -> Play {
     let mut play = Play::new(Policy {
         max_memory: 100,
         ..Policy::default()
@@ -455,6 +455,12 @@ fn a_parked_job_says_so_as_long_as_it_waits() {
         order.progress = Some(1_000 * MS)
     });
     play.express();
+    play
+}
+
+#[test]
+fn a_parked_job_says_so_as_long_as_it_waits() {
+    let mut play = a_parked_question();
     for _ in 0..3 {
         play.wait(1_000 * MS);
         assert_eq!(play.heard(), ["1/2 0% parked"]);
@@ -465,15 +471,7 @@ fn a_parked_job_says_so_as_long_as_it_waits() {
 
 #[test]
 fn what_is_left_is_estimated_from_when_a_parked_job_began() {
-    let mut play = Play::new(Policy {
-        max_memory: 100,
-        ..Policy::default()
-    });
-    play.ask(1, 1, sized("a", 60));
-    play.order(1, 2, Ask::Answer(sized("b", 60)), |order| {
-        order.progress = Some(1_000 * MS)
-    });
-    play.express();
+    let mut play = a_parked_question();
     play.wait(100_000 * MS);
     while play.heard().iter().all(|said| !said.starts_with("1/1 ok")) {
         play.bulk().expect("the first runs");

@@ -18,9 +18,9 @@
 #![allow(unsafe_code)]
 
 use super::field::{self, Lanes, PRIME};
-use super::large::{Residues, about_the_modulus, inverse_modulo};
+use super::large::{Residues, about_the_modulus};
 use super::ring::Ring;
-use super::transform::{self, Operand, Shape, Transform};
+use super::transform::{self, Shape, Transform};
 use crate::primes::Natural;
 use crate::primes::features::has;
 use dashu_int::fast_div::ConstDivisor;
@@ -185,7 +185,7 @@ impl Prepared {
 /// `1 / n` modulo `r`; `None` if they have a factor in common.
 fn inverse(n: &Natural, r: &Natural) -> Option<Natural> {
     let divisor = ConstDivisor::new(r.clone());
-    // dashu 0.6.2 gives wrong inverses of some numbers with long runs of equal digits, so it gets a multiple that has
+    // dashu 0.6.2 gives wrong inverses of some numbers that repeat a pattern, so it gets a multiple that has
     // none: 2 is of order 23 modulo 47, which does not divide the exponent of r.
     let factor = divisor.reduce(Natural::from(47u8).pow(r.bit_len() / 6));
     let n = divisor.reduce(n.clone());
@@ -244,18 +244,16 @@ impl<'a> Digits<'a> {
         let transformed =
             |transform: &Transform, left: &mut [Lanes], right: &mut [Lanes], plus: Option<[&[Lanes]; 2]>| {
                 transform.forth(a, left);
-                match b {
-                    None => transform.multiply(left, Operand::Same, plus),
-                    Some(b) => {
-                        transform.forth(b, right);
-                        transform.multiply(left, Operand::Other(right), plus);
-                    }
-                }
+                let b = b.map(|b| {
+                    transform.forth(b, right);
+                    &*right
+                });
+                transform.multiply(left, b, plus);
             };
         transformed(cyclic, left, right, None);
         cyclic.back(left, right, base.bits);
         cyclic.forth(right, left);
-        cyclic.multiply(left, Operand::Other(inverse_leaves), None);
+        cyclic.multiply(left, Some(inverse_leaves), None);
         cyclic.back(left, right, base.bits);
         negacyclic.forth(right, multiple);
         transformed(negacyclic, left, right, Some([multiple, n_leaves]));
@@ -323,9 +321,6 @@ impl Ring for Digits<'_> {
     }
     fn square(&self, a: &Element) -> Element {
         self.product(a, None)
-    }
-    fn inverse(&self, k: i32) -> Option<Element> {
-        inverse_modulo(self.modulus, k).map(|inverse| self.enter(inverse))
     }
     about_the_modulus!();
 }

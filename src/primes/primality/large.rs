@@ -227,6 +227,9 @@ pub(crate) fn has_small_factor(n: &Natural, limit: u64) -> bool {
 
 macro_rules! about_the_modulus {
     () => {
+        fn inverse(&self, k: i32) -> Option<Self::Element> {
+            $crate::primes::primality::large::inverse_modulo(self.modulus, k).map(|inverse| self.enter(inverse))
+        }
         fn modulus_mod(&self, k: u32) -> u32 {
             self.modulus % k
         }
@@ -302,9 +305,6 @@ macro_rules! kept_ring {
             fn square(&self, a: &Self::Element) -> Self::Element {
                 a.sqr()
             }
-            fn inverse(&self, k: i32) -> Option<Self::Element> {
-                inverse_modulo(self.modulus, k).map(|inverse| self.repr.reduce(inverse))
-            }
             about_the_modulus!();
         }
     };
@@ -371,9 +371,6 @@ impl Ring for Fold<'_> {
             Some(twos) if twos + 1 == a.bit_len() => self.reduce(Natural::ONE << (2 * twos)),
             _ => self.reduce(a.sqr()),
         }
-    }
-    fn inverse(&self, k: i32) -> Option<Natural> {
-        inverse_modulo(self.modulus, k)
     }
     about_the_modulus!();
 }

@@ -13,7 +13,7 @@
 //! instructions.
 #![allow(unsafe_code)]
 
-use super::large::{Residues, about_the_modulus, inverse_modulo};
+use super::large::{Residues, about_the_modulus};
 use super::limbs::{self, BITS, Columns, LANES, MASK, MOST, PAD};
 use super::ring::Ring;
 use crate::primes::Natural;
@@ -216,9 +216,6 @@ impl Ring for Long<'_> {
     fn square(&self, a: &Element) -> Element {
         // SAFETY: `Prepared` exists, so the processor has the instructions.
         self.reduced(|columns| unsafe { columns.square(&a.0) })
-    }
-    fn inverse(&self, k: i32) -> Option<Element> {
-        inverse_modulo(self.modulus, k).map(|inverse| self.entered(&inverse))
     }
     about_the_modulus!();
 }

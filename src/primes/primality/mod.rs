@@ -1,9 +1,8 @@
 //! Is a number prime? Baillie-PSW: proved for everything below 2^64, without a known exception above.
 //!
 //! [`is_prime_u64`] and [`is_prime_u128`] answer at once; numbers beyond go through `large`, step by step. `bpsw` is
-//! the one test that all of them use, `ring` the arithmetic of one and two
-//! words, and that of more is `words` (by `products` and `rows`), `long` (by `limbs`) and `digits` (by `transform` and
-//! `field`).
+//! the one test that all of them use, `ring` the arithmetic of one and two words; that of more is `words` (by
+//! `products` and `rows`), `long` (by `limbs`) and `digits` (by `transform` and `field`).
 
 pub(crate) mod bpsw;
 #[cfg(target_arch = "x86_64")]

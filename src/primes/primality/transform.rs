@@ -29,7 +29,7 @@ pub(super) struct Transform {
     forth: Roots,
     /// The inverses of those.
     back: Roots,
-    /// `1 / 2^levels`, with which the inverse of the first root is multiplied, too.
+    /// `1 / 2^(levels + 2)`, with which the inverse of the first root is multiplied, too.
     scale: Factor,
     /// What the powers of `X` above those of a leaf are, for every second leaf; the next one has the negative.
     leaves: Vec<Lanes>,
@@ -283,19 +283,10 @@ fn join_cyclic([a, b, c, d]: [Lanes; 4], [upper, _, i]: Triple) -> [Lanes; 4] {
     [add(a, c), add(b, d), mul_by(sub(a, c), upper), mul_by(sub(b, d), upper)]
 }
 
-/// What leaves are multiplied by.
-#[derive(Clone, Copy)]
-pub(super) enum Operand<'a> {
-    /// Themselves.
-    Same,
-    /// Another polynomial modulo all leaves.
-    Other(&'a [Lanes]),
-}
-
 impl Transform {
-    /// `a = a b + c d`, all of them polynomials modulo all leaves.
+    /// `a = a b + c d`, all of them polynomials modulo all leaves; `a^2` without a `b`.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn multiply(&self, a: &mut [Lanes], b: Operand<'_>, plus: Option<[&[Lanes]; 2]>) {
+    pub(super) fn multiply(&self, a: &mut [Lanes], b: Option<&[Lanes]>, plus: Option<[&[Lanes]; 2]>) {
         match self.shape.leaf {
             2 => self.multiply_leaves::<2>(a, b, plus),
             _ => self.multiply_leaves::<3>(a, b, plus),
@@ -303,7 +294,7 @@ impl Transform {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    fn multiply_leaves<const LEAF: usize>(&self, a: &mut [Lanes], b: Operand<'_>, plus: Option<[&[Lanes]; 2]>) {
+    fn multiply_leaves<const LEAF: usize>(&self, a: &mut [Lanes], b: Option<&[Lanes]>, plus: Option<[&[Lanes]; 2]>) {
         let leaf = |of: &[Lanes], i: usize| of.as_chunks::<LEAF>().0[i].map(|coefficient| reduced(coefficient));
         let negative = all(-0.0);
         for (i, a) in a.as_chunks_mut::<LEAF>().0.iter_mut().enumerate() {
@@ -314,8 +305,8 @@ impl Transform {
             let mut sums = [all(0.0); 6];
             let reduced = a.map(|coefficient| reduced(coefficient));
             match b {
-                Operand::Same => add_square(&mut sums, &reduced),
-                Operand::Other(b) => add_product(&mut sums, &reduced, &leaf(b, i)),
+                None => add_square(&mut sums, &reduced),
+                Some(b) => add_product(&mut sums, &reduced, &leaf(b, i)),
             }
             if let Some([c, d]) = plus {
                 add_product(&mut sums, &leaf(c, i), &leaf(d, i));

@@ -1,9 +1,9 @@
-//! The integers modulo an odd number of some twenty to two thousand digits, in Montgomery form on words.
+//! The integers modulo an odd number of some twenty to some thousands of digits, in Montgomery form on words.
 //!
 //! Knows no test, and multiplies by [`super::products`]. Source: P. L. Montgomery, "Modular multiplication without
 //! trial division", Math. Comp. 44 (1985), section 2.
 
-use super::large::{Residues, about_the_modulus, inverse_modulo};
+use super::large::{Residues, about_the_modulus};
 use super::products::{self, add, add_word, subtract};
 use super::ring::{Ring, radix_inverse};
 use super::rows::Rows;
@@ -148,9 +148,6 @@ impl Ring for Words<'_> {
     }
     fn square(&self, a: &Element) -> Element {
         self.reduced(|rows, product, room| products::square(rows, product, &a.0, room))
-    }
-    fn inverse(&self, k: i32) -> Option<Element> {
-        inverse_modulo(self.modulus, k).map(|inverse| self.enter(inverse))
     }
     about_the_modulus!();
 }
