@@ -256,15 +256,19 @@ impl<E: Clone> Lucas<E> {
                 }
             }
             self.next -= 1;
-            if self.next == twos || (self.next > twos && ring.modulus_bit(self.next)) {
-                self.w = ring.sub(&ring.mul(&self.w, &self.w_after), &self.first);
-                self.w_after = ring.sub(&ring.square(&self.w_after), &two);
-            } else {
+            let (w, w_after) = (&self.w, &self.w_after);
+            // W_(2k+1) of its two, and W_2j of W_j.
+            let between_and_twice = |i, j| {
+                let [product, square] = ring.mul_and_square(i, j);
+                (ring.sub(&product, &self.first), ring.sub(&square, &two))
+            };
+            if self.next < twos {
                 // Past the odd part only W_k is looked at.
-                if self.next > twos {
-                    self.w_after = ring.sub(&ring.mul(&self.w, &self.w_after), &self.first);
-                }
-                self.w = ring.sub(&ring.square(&self.w), &two);
+                self.w = ring.sub(&ring.square(w), &two);
+            } else if self.next == twos || ring.modulus_bit(self.next) {
+                (self.w, self.w_after) = between_and_twice(w, w_after);
+            } else {
+                (self.w_after, self.w) = between_and_twice(w_after, w);
             }
             if over() {
                 return None;

@@ -200,7 +200,14 @@ fn leaves(transform: &Transform, digits: &[Lanes]) -> Vec<Lanes> {
     leaves
 }
 
-/// The ring, with room for polynomials.
+/// A residue modulo the leaves of both polynomials.
+#[derive(Clone)]
+struct Leaves {
+    cyclic: Vec<Lanes>,
+    negacyclic: Vec<Lanes>,
+}
+
+/// The ring, with room for the factors of a product.
 pub(super) struct Digits<'a> {
     modulus: &'a Natural,
     prepared: &'a Prepared,
@@ -208,30 +215,35 @@ pub(super) struct Digits<'a> {
     top: usize,
     /// The digits of the modulus around that one.
     leading: f64,
-    rooms: RefCell<[Vec<Lanes>; 3]>,
+    rooms: RefCell<[Leaves; 2]>,
 }
 
 impl<'a> Digits<'a> {
     pub(super) fn new(modulus: &'a Natural, prepared: &'a Prepared) -> Self {
         let Prepared { base, n, .. } = prepared;
         let top = modulus.bit_len() / base.bits as usize;
+        let room = Leaves {
+            cyclic: n.clone(),
+            negacyclic: n.clone(),
+        };
         Self {
             modulus,
             prepared,
             top,
             leading: base.leading(n, top),
-            rooms: RefCell::new([n.clone(), n.clone(), n.clone()]),
+            rooms: RefCell::new([room.clone(), room]),
         }
     }
 
-    /// `-2 (a b + m n) / R`
-    fn product(&self, a: &Element, b: Option<&Element>) -> Element {
-        // SAFETY: `Prepared` exists, so the processor has the instructions.
-        unsafe { self.product_by_transforms(a, b) }
+    #[target_feature(enable = "avx2,fma")]
+    fn forth(&self, a: &Element, to: &mut Leaves) {
+        self.prepared.cyclic.forth(a, &mut to.cyclic);
+        self.prepared.negacyclic.forth(a, &mut to.negacyclic);
     }
 
+    /// `-2 (a b + m n) / R`, or that of `a^2` without a `b`. Uses up `a`.
     #[target_feature(enable = "avx2,fma")]
-    fn product_by_transforms(&self, a: &Element, b: Option<&Element>) -> Element {
+    fn product(&self, a: &mut Leaves, b: Option<&Leaves>) -> Element {
         let Prepared {
             base,
             cyclic,
@@ -240,25 +252,18 @@ impl<'a> Digits<'a> {
             inverse_leaves,
             ..
         } = self.prepared;
-        let [left, right, multiple] = &mut *self.rooms.borrow_mut();
-        let transformed =
-            |transform: &Transform, left: &mut [Lanes], right: &mut [Lanes], plus: Option<[&[Lanes]; 2]>| {
-                transform.forth(a, left);
-                let b = b.map(|b| {
-                    transform.forth(b, right);
-                    &*right
-                });
-                transform.multiply(left, b, plus);
-            };
-        transformed(cyclic, left, right, None);
-        cyclic.back(left, right, base.bits);
-        cyclic.forth(right, left);
-        cyclic.multiply(left, Some(inverse_leaves), None);
-        cyclic.back(left, right, base.bits);
-        negacyclic.forth(right, multiple);
-        transformed(negacyclic, left, right, Some([multiple, n_leaves]));
-        negacyclic.back(left, right, base.bits);
-        right.clone()
+        let mut digits = vec![field::all(0.0); base.shape.registers()];
+        let leaves = &mut a.cyclic;
+        cyclic.multiply(leaves, b.map(|b| &*b.cyclic), None);
+        cyclic.back(leaves, &mut digits, base.bits);
+        cyclic.forth(&digits, leaves);
+        cyclic.multiply(leaves, Some(inverse_leaves), None);
+        cyclic.back(leaves, &mut digits, base.bits);
+        negacyclic.forth(&digits, leaves);
+        let multiple = Some([&**leaves, n_leaves]);
+        negacyclic.multiply(&mut a.negacyclic, b.map(|b| &*b.negacyclic), multiple);
+        negacyclic.back(&mut a.negacyclic, &mut digits, base.bits);
+        digits
     }
 
     /// `a + b` or, by the sign -1, `a - b`: of at most some half of the modulus.
@@ -288,10 +293,10 @@ impl<'a> Digits<'a> {
 
 impl Residues for Digits<'_> {
     fn enter(&self, natural: Natural) -> Element {
-        self.product(&self.prepared.base.write(&natural), Some(&self.prepared.square))
+        self.mul(&self.prepared.base.write(&natural), &self.prepared.square)
     }
     fn leave(&self, element: Element) -> Natural {
-        self.number(&self.product(&element, Some(&self.prepared.base.write(&Natural::ONE))))
+        self.number(&self.mul(&element, &self.prepared.base.write(&Natural::ONE)))
     }
 }
 
@@ -317,10 +322,30 @@ impl Ring for Digits<'_> {
         self.sum(a, -1.0, b)
     }
     fn mul(&self, a: &Element, b: &Element) -> Element {
-        self.product(a, Some(b))
+        let [left, right] = &mut *self.rooms.borrow_mut();
+        // SAFETY: `Prepared` exists, so the processor has the instructions.
+        unsafe {
+            self.forth(a, left);
+            self.forth(b, right);
+            self.product(left, Some(right))
+        }
     }
     fn square(&self, a: &Element) -> Element {
-        self.product(a, None)
+        let [room, _] = &mut *self.rooms.borrow_mut();
+        // SAFETY: as above.
+        unsafe {
+            self.forth(a, room);
+            self.product(room, None)
+        }
+    }
+    fn mul_and_square(&self, a: &Element, b: &Element) -> [Element; 2] {
+        let [left, right] = &mut *self.rooms.borrow_mut();
+        // SAFETY: as above.
+        unsafe {
+            self.forth(a, left);
+            self.forth(b, right);
+            [self.product(left, Some(right)), self.product(right, None)]
+        }
     }
     about_the_modulus!();
 }

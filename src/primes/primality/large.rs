@@ -193,6 +193,8 @@ pub(super) fn assert_agrees<R: Residues>(ring: &R, n: &Natural, [a, b]: [&Natura
     assert_eq!(ring.leave(x.clone()), *a);
     assert_eq!(ring.leave(ring.mul(&x, &y)), a * b % n);
     assert_eq!(ring.leave(ring.square(&x)), a * a % n);
+    let pair = ring.mul_and_square(&x, &y).map(|element| ring.leave(element));
+    assert_eq!(pair, [a * b % n, b * b % n]);
     assert_eq!(ring.leave(ring.add(&x, &y)), (a + b) % n);
     assert_eq!(ring.leave(ring.sub(&x, &y)), (a + n - b) % n);
     assert!(ring.equal(&ring.sub(&ring.add(&x, &y), &y), &x));

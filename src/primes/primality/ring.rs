@@ -25,6 +25,11 @@ pub(crate) trait Ring {
     fn mul(&self, a: &Self::Element, b: &Self::Element) -> Self::Element;
     /// `a * a`
     fn square(&self, a: &Self::Element) -> Self::Element;
+    /// `a * b` and `b * b`
+    #[inline]
+    fn mul_and_square(&self, a: &Self::Element, b: &Self::Element) -> [Self::Element; 2] {
+        [self.mul(a, b), self.square(b)]
+    }
     /// `1 / k` for a small `k` that is not 0; `None` if it has a factor in common with `n`.
     fn inverse(&self, k: i32) -> Option<Self::Element>;
 
