@@ -16,6 +16,7 @@ trap '[ -z "$server" ] || kill -9 "$server"; rm -rf "$folder"' EXIT
 # measure BINARY LONG-JOBS CONNECTIONS MIX FIELD: starts a daemon, gives it long jobs, and prints one figure of the report of `primed bench`.
 measure() {
     local binary=$1 jobs=$2 connections=$3 mix=$4 field=$5 address=
+    : >"$folder/log"
     "$binary" serve --listen 127.0.0.1:0 --data none --keep-answers-mib 0 >"$folder/log" 2>&1 &
     server=$!
     for _ in $(seq 100); do
@@ -26,7 +27,7 @@ measure() {
     exec 3<>"/dev/tcp/${address%:*}/${address#*:}"
     for ((job = 0; job < jobs; job++)); do echo "@$job pi 999${job}00000000000000" >&3; done
     sleep 0.3
-    target/release/primed bench --connect "$address" -c "$connections" -p 1 -d "${seconds}s" --mix "$mix" --json >"$folder/json" 2>/dev/null
+    target/release/primed bench --connect "$address" -c "$connections" -p 1 -d "${seconds}s" --mix "$mix" --json >"$folder/json" 2>"$folder/bench" || { cat "$folder/bench" >&2; exit 1; }
     exec 3>&-
     kill -9 "$server"
     wait "$server" 2>/dev/null || true
