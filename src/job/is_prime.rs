@@ -10,7 +10,7 @@ use crate::primes::primality::bpsw::{Lucas, POWER_SHARE, Power, Test};
 use crate::primes::primality::{is_prime_u128, large};
 use crate::proto::Value;
 use dashu_int::ops::BitTest;
-use large::Large;
+use large::{Large, Residue};
 use std::sync::Arc;
 
 const KIND: [u8; 4] = *b"ISPR";
@@ -47,13 +47,13 @@ enum Stage {
 #[derive(Debug)]
 struct Chain {
     /// How far it is; `None` while a slice is under way.
-    here: Option<Test<Natural>>,
+    here: Option<Test<Residue>>,
     /// What that was when it was last here: a checkpoint restarts from it.
-    saved: Test<Natural>,
+    saved: Test<Residue>,
 }
 
 impl Chain {
-    fn new(test: Test<Natural>) -> Self {
+    fn new(test: Test<Residue>) -> Self {
         Self {
             here: Some(test.clone()),
             saved: test,
@@ -68,7 +68,7 @@ pub struct Slice(Work);
 #[derive(Debug)]
 enum Work {
     Begin { n: Arc<Natural>, is_split: bool },
-    Test(Arc<Large>, usize, Test<Natural>),
+    Test(Arc<Large>, usize, Test<Residue>),
 }
 
 /// How far the bout came.
@@ -78,7 +78,7 @@ pub struct Partial(Found);
 #[derive(Debug)]
 enum Found {
     Begun(Stage),
-    Test(usize, Test<Natural>),
+    Test(usize, Test<Residue>),
 }
 
 impl IsPrime {
@@ -185,9 +185,9 @@ impl Plan for IsPrime {
     }
 
     fn memory(&self, _workers: usize) -> u64 {
-        // The number, its prepared reduction (three times its size), the elements of a test here, saved and under way,
-        // and scratch of each stage.
-        16_384 + 48 * (self.n.bit_len() as u64 / 8)
+        // The number, its prepared reduction, the four residues of both stages here and saved, and room for products of
+        // each. Of digits all of them are four times as long as the number.
+        16_384 + 112 * (self.n.bit_len() as u64 / 8)
     }
 
     fn is_speculative(&self) -> bool {
@@ -197,13 +197,16 @@ impl Plan for IsPrime {
     fn save(&self) -> Option<Vec<u8>> {
         let mut writer = Writer::new(KIND, VERSION);
         writer.natural(&self.n);
-        let chains = match &self.stage {
-            Stage::Testing(_, chains) => chains.as_slice(),
-            Stage::Fresh | Stage::Begun | Stage::Done(_) => &[],
-        };
-        writer.u64(chains.len() as u64);
-        for chain in chains {
-            save_test(&mut writer, &chain.saved);
+        match &self.stage {
+            Stage::Testing(large, chains) => {
+                writer.u64(chains.len() as u64);
+                for chain in chains {
+                    save_test(&mut writer, &large.numbers(chain.saved.clone()));
+                }
+            }
+            Stage::Fresh | Stage::Begun | Stage::Done(_) => {
+                writer.u64(0);
+            }
         }
         Some(writer.finish())
     }
@@ -227,8 +230,9 @@ impl Plan for IsPrime {
             | [Test::Done(true), Test::LucasFirst | Test::Lucas(_)] => true,
             _ => return Err(Damaged::Impossible("stages")),
         };
-        let chains = tests.into_iter().map(Chain::new).collect();
-        plan.stage = Stage::Testing(Arc::new(Large::new(Natural::clone(&plan.n))), chains);
+        let large = Large::new(Natural::clone(&plan.n));
+        let chains = tests.into_iter().map(|test| Chain::new(large.resume(test))).collect();
+        plan.stage = Stage::Testing(Arc::new(large), chains);
         plan.progress = plan.share();
         Ok(plan)
     }
@@ -348,7 +352,7 @@ mod tests {
         assert_eq!(ask(n), Value::Truth(false));
     }
 
-    fn saved(plan: &IsPrime) -> Vec<Test<Natural>> {
+    fn saved(plan: &IsPrime) -> Vec<Test<Residue>> {
         match &plan.stage {
             Stage::Testing(_, chains) => chains.iter().map(|chain| chain.saved.clone()).collect(),
             _ => Vec::new(),

@@ -8,7 +8,7 @@ use super::checkpoint::{Damaged, Reader, Writer};
 use super::plan::{Budget, Plan};
 use crate::primes::Natural;
 use crate::primes::primality::bpsw::Test;
-use crate::primes::primality::large::Large;
+use crate::primes::primality::large::{Large, Residue};
 use crate::primes::primality::search::{self, Direction, Window};
 use crate::proto::Value;
 use dashu_int::ops::BitTest;
@@ -90,7 +90,7 @@ struct Bout {
     /// The index of the candidate under test; those after it are untested.
     at: usize,
     distances: Vec<u64>,
-    test: Option<Box<(Large, Test<Natural>)>>,
+    test: Option<Box<(Large, Test<Residue>)>>,
 }
 
 /// A step of the search.

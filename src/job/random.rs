@@ -10,7 +10,7 @@ use super::{Budget, Plan};
 use crate::primes::Natural;
 use crate::primes::primality::bpsw::Test;
 use crate::primes::primality::is_prime_u128;
-use crate::primes::primality::large::{self, Large};
+use crate::primes::primality::large::{self, Large, Residue};
 use crate::proto::Value;
 use dashu_int::ops::BitTest;
 use std::sync::Arc;
@@ -115,7 +115,7 @@ struct Bout {
 #[derive(Debug)]
 struct Trial {
     numbers: Vec<Natural>,
-    test: Option<Box<(Large, Test<Natural>)>>,
+    test: Option<Box<(Large, Test<Residue>)>>,
 }
 
 /// A bout of draws.

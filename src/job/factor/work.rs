@@ -10,7 +10,7 @@ use crate::primes::factor::quadratic::{
 use crate::primes::factor::{Powers, Trial, close_factors, small_factors, word};
 use crate::primes::primality::bpsw::Test;
 use crate::primes::primality::is_prime_u128;
-use crate::primes::primality::large::Large;
+use crate::primes::primality::large::{Large, Residue};
 use dashu_int::ops::BitTest;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) enum Work {
     Trial(Trial),
     /// What a part is.
     Split(Natural),
-    Test(Natural, Box<(Large, Test<Natural>)>),
+    Test(Natural, Box<(Large, Test<Residue>)>),
     /// Whether a part is a power, one that is composite or whose primality is tested after that.
     Power(Natural, Powers),
     /// The bounds of a level.

@@ -11,7 +11,8 @@ use super::small_primes::{Removal, SmallPrimes, pieces_below};
 use super::square_roots::{Field, RootSearch, Roots};
 use super::step::{is_enough, order};
 use crate::primes::Natural;
-use crate::primes::primality::{bpsw::Test, is_prime_u64, large::Large};
+use crate::primes::primality::large::{Large, Residue};
+use crate::primes::primality::{bpsw::Test, is_prime_u64};
 use dashu_int::IBig;
 use dashu_int::ops::{BitTest, SquareRoot};
 use std::sync::Arc;
@@ -45,7 +46,7 @@ enum Work {
     /// Small primes are taken out of the order.
     Divide(Natural, Removal),
     /// What is left is tested.
-    Test(Natural, Natural, Large, Test<Natural>),
+    Test(Natural, Natural, Large, Test<Residue>),
 }
 
 impl Attempt {

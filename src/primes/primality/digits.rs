@@ -18,14 +18,13 @@
 #![allow(unsafe_code)]
 
 use super::field::{self, Lanes, PRIME};
-use super::large::{Residues, about_the_modulus};
+use super::large::{Residue, Residues, about_the_modulus};
 use super::ring::Ring;
 use super::transform::{self, Shape, Transform};
 use crate::primes::Natural;
 use crate::primes::features::has;
 use dashu_int::fast_div::ConstDivisor;
 use dashu_int::ops::{BitTest, SquareRoot};
-use std::arch::x86_64::{_mm256_fmadd_pd, _mm256_fnmadd_pd};
 use std::cell::RefCell;
 
 /// How much shorter the modulus is than all digits.
@@ -268,21 +267,11 @@ impl<'a> Digits<'a> {
 
     /// `a + b` or, by the sign -1, `a - b`: of at most some half of the modulus.
     fn sum(&self, a: &Element, sign: f64, b: &Element) -> Element {
-        // SAFETY: `Prepared` exists, so the processor has the instructions.
-        unsafe { self.sum_of_digits(a, sign, b) }
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    fn sum_of_digits(&self, a: &Element, sign: f64, b: &Element) -> Element {
         let Prepared { base, n, .. } = self.prepared;
         let leading = base.leading(a, self.top) + sign * base.leading(b, self.top);
-        let (quotient, sign) = (field::all((leading / self.leading).round()), field::all(sign));
-        let mut sum = a.clone();
-        for ((sum, b), n) in sum.iter_mut().zip(b).zip(n) {
-            *sum = _mm256_fnmadd_pd(quotient, *n, _mm256_fmadd_pd(sign, *b, *sum));
-        }
-        transform::carry(&mut sum, base.bits);
-        sum
+        let quotient = (leading / self.leading).round();
+        // SAFETY: `Prepared` exists, so the processor has the instructions.
+        unsafe { transform::sum(a, (sign, b), (-quotient, n), base.bits) }
     }
 
     /// The number below the modulus that digits stand for.
@@ -297,6 +286,21 @@ impl Residues for Digits<'_> {
     }
     fn leave(&self, element: Element) -> Natural {
         self.number(&self.mul(&element, &self.prepared.base.write(&Natural::ONE)))
+    }
+    fn keep(&self, element: Element) -> Residue {
+        // SAFETY: a register is four doubles, and a double 64 bits.
+        let words = element
+            .into_iter()
+            .flat_map(|lanes| unsafe { std::mem::transmute::<Lanes, [u64; 4]>(lanes) });
+        Residue(words.collect())
+    }
+    fn take(&self, residue: Residue) -> Element {
+        let registers = residue.0.as_chunks::<4>().0;
+        // SAFETY: as above.
+        registers
+            .iter()
+            .map(|words| unsafe { std::mem::transmute::<[u64; 4], Lanes>(*words) })
+            .collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Numbers of any size: trial division, and the [`Test`] with its elements kept as naturals between two bouts of steps.
+//! Numbers of any size: trial division, and the [`Test`] with its elements kept as they are between two bouts of steps.
 //!
 //! Knows no slice and no clock: the caller that advances a test decides when to pause. Start at [`Large::advance`].
 //!
@@ -112,30 +112,60 @@ impl Large {
     }
 
     /// The start of the test of a number above 2^64.
-    pub(crate) fn start(&self) -> Test<Natural> {
-        Test::new(&Fold {
+    pub(crate) fn start(&self) -> Test<Residue> {
+        self.resume(Test::new(&Fold {
             modulus: &self.modulus,
             bits: self.modulus.bit_len(),
             fold: 0,
-        })
+        }))
     }
 
     /// Goes on with the test until the verdict or until `over`, asked after every few multiplications.
-    pub(crate) fn advance(&self, test: Test<Natural>, over: impl FnMut() -> bool) -> Test<Natural> {
-        struct Bout<F>(Test<Natural>, F);
+    pub(crate) fn advance(&self, test: Test<Residue>, over: impl FnMut() -> bool) -> Test<Residue> {
+        struct Bout<F>(Test<Residue>, F);
 
         impl<F: FnMut() -> bool> Work for Bout<F> {
-            type Output = Test<Natural>;
+            type Output = Test<Residue>;
 
-            fn work<R: Residues>(self, ring: &R) -> Test<Natural> {
+            fn work<R: Residues>(self, ring: &R) -> Test<Residue> {
                 let Self(test, over) = self;
-                let mut test = test.map(|natural| ring.enter(natural));
+                let mut test = test.map(|residue| ring.take(residue));
                 test.advance(ring, over);
-                test.map(|element| ring.leave(element))
+                test.map(|element| ring.keep(element))
             }
         }
 
         self.run(Bout(test, over))
+    }
+
+    /// The test with the numbers below the modulus, as it is saved.
+    pub(crate) fn numbers(&self, test: Test<Residue>) -> Test<Natural> {
+        struct Numbers(Test<Residue>);
+
+        impl Work for Numbers {
+            type Output = Test<Natural>;
+
+            fn work<R: Residues>(self, ring: &R) -> Test<Natural> {
+                self.0.map(|residue| ring.leave(ring.take(residue)))
+            }
+        }
+
+        self.run(Numbers(test))
+    }
+
+    /// The test that has these [`numbers`](Self::numbers).
+    pub(crate) fn resume(&self, test: Test<Natural>) -> Test<Residue> {
+        struct Resume(Test<Natural>);
+
+        impl Work for Resume {
+            type Output = Test<Residue>;
+
+            fn work<R: Residues>(self, ring: &R) -> Test<Residue> {
+                self.0.map(|number| ring.keep(ring.enter(number)))
+            }
+        }
+
+        self.run(Resume(test))
     }
 
     /// Does some work in the ring of the modulus.
@@ -169,12 +199,25 @@ impl Large {
     }
 }
 
-/// A ring whose residues come from naturals and go back to them: what is kept between two bouts are naturals.
+/// A residue between two bouts, in the form that the ring of its modulus has for it: nothing to any other one, nor on
+/// another machine.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Residue(pub(super) Box<[u64]>);
+
+/// A ring whose residues come from naturals and go back to them.
 pub(crate) trait Residues: Ring {
     /// The residue of a number below the modulus.
     fn enter(&self, natural: Natural) -> Self::Element;
     /// The number below the modulus.
     fn leave(&self, element: Self::Element) -> Natural;
+    /// Keeps a residue for the next bout. By default as its number, for rings where that takes next to nothing.
+    fn keep(&self, element: Self::Element) -> Residue {
+        Residue(self.leave(element).as_words().into())
+    }
+    /// The residue that was kept.
+    fn take(&self, residue: Residue) -> Self::Element {
+        self.enter(Natural::from_words(&residue.0))
+    }
 }
 
 /// Work in the ring of a modulus, whichever suits its length.
@@ -191,6 +234,7 @@ pub(crate) trait Work {
 pub(super) fn assert_agrees<R: Residues>(ring: &R, n: &Natural, [a, b]: [&Natural; 2]) {
     let (x, y) = (ring.enter(a.clone()), ring.enter(b.clone()));
     assert_eq!(ring.leave(x.clone()), *a);
+    assert!(ring.equal(&ring.take(ring.keep(x.clone())), &x));
     assert_eq!(ring.leave(ring.mul(&x, &y)), a * b % n);
     assert_eq!(ring.leave(ring.square(&x)), a * a % n);
     let pair = ring.mul_and_square(&x, &y).map(|element| ring.leave(element));
@@ -436,9 +480,9 @@ mod tests {
             words::Prepared::new(&n).map(|prepared| by(Reduction::Words(prepared))),
         ];
         let by_division = by(Reduction::Division(ConstDivisor::new(n.clone())));
-        for begun in by_division.start().split() {
+        for begun in 0..2 {
             for other in others.iter().flatten() {
-                let (mut test, mut same) = (begun.clone(), begun.clone());
+                let [mut test, mut same] = [&by_division, other].map(|large| large.start().split()[begun].clone());
                 for steps in 1..8 {
                     let [mut left, mut left_too] = [steps; 2];
                     let over = |left: &mut u32| {
@@ -447,7 +491,9 @@ mod tests {
                     };
                     test = by_division.advance(test, || over(&mut left));
                     same = other.advance(same, || over(&mut left_too));
-                    assert_eq!(test, same, "{:?}", other.reduction);
+                    let numbers = by_division.numbers(test.clone());
+                    assert_eq!(numbers, other.numbers(same.clone()), "{:?}", other.reduction);
+                    assert_eq!(other.numbers(other.resume(numbers.clone())), numbers);
                 }
             }
         }

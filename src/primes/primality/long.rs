@@ -13,7 +13,7 @@
 //! instructions.
 #![allow(unsafe_code)]
 
-use super::large::{Residues, about_the_modulus};
+use super::large::{Residue, Residues, about_the_modulus};
 use super::limbs::{self, BITS, Columns, LANES, MASK, MOST, PAD};
 use super::ring::Ring;
 use crate::primes::Natural;
@@ -63,6 +63,8 @@ pub(super) struct Prepared {
     n: Element,
     /// `n^-1 mod R`
     inverse: Element,
+    /// `R mod n`
+    one: Element,
     /// `R^2 mod n`
     square: Element,
 }
@@ -90,6 +92,7 @@ impl Prepared {
         Some(Self {
             n: Element::new(n, limbs),
             inverse: Element::new(&inverse, limbs),
+            one: Element::new(&((Natural::ONE << bits) % n), limbs),
             square: Element::new(&((Natural::ONE << (2 * bits)) % n), limbs),
         })
     }
@@ -99,7 +102,6 @@ impl Prepared {
 pub(super) struct Long<'a> {
     modulus: &'a Natural,
     prepared: &'a Prepared,
-    one: Element,
     scratch: RefCell<Scratch>,
 }
 
@@ -122,18 +124,11 @@ impl<'a> Long<'a> {
             multiple: vec![0; limbs],
             high: vec![0; LANES + limbs],
         };
-        let mut ring = Self {
+        Self {
             modulus,
             prepared,
-            one: Element::new(&Natural::ONE, limbs),
             scratch: RefCell::new(scratch),
-        };
-        ring.one = ring.entered(&Natural::ONE);
-        ring
-    }
-
-    fn entered(&self, a: &Natural) -> Element {
-        self.mul(&Element::new(a, self.prepared.n.limbs().len()), &self.prepared.square)
+        }
     }
 
     /// The residue of a product by its columns.
@@ -167,11 +162,18 @@ impl<'a> Long<'a> {
 
 impl Residues for Long<'_> {
     fn enter(&self, natural: Natural) -> Element {
-        self.entered(&natural)
+        let Prepared { n, square, .. } = self.prepared;
+        self.mul(&Element::new(&natural, n.limbs().len()), square)
     }
     fn leave(&self, element: Element) -> Natural {
         let one = Element::new(&Natural::ONE, element.limbs().len());
         self.mul(&element, &one).natural()
+    }
+    fn keep(&self, element: Element) -> Residue {
+        Residue(element.0)
+    }
+    fn take(&self, residue: Residue) -> Element {
+        Element(residue.0)
     }
 }
 
@@ -179,10 +181,10 @@ impl Ring for Long<'_> {
     type Element = Element;
 
     fn zero(&self) -> Element {
-        Element(vec![0; self.one.0.len()].into_boxed_slice())
+        Element(vec![0; self.prepared.n.0.len()].into_boxed_slice())
     }
     fn one(&self) -> Element {
-        self.one.clone()
+        self.prepared.one.clone()
     }
     fn equal(&self, a: &Element, b: &Element) -> bool {
         a == b

@@ -410,17 +410,20 @@ impl Carries {
     }
 }
 
-/// Carries the digits of a sum of a few numbers, modulo `X^w + 1`.
+/// The digits of `a + factor b + multiple n`, which are a few numbers together, modulo `X^w + 1`.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn carry(digits: &mut [Lanes], bits: u32) {
+pub(super) fn sum(a: &[Lanes], (factor, b): (f64, &[Lanes]), (multiple, n): (f64, &[Lanes]), bits: u32) -> Vec<Lanes> {
     let carries = Carries::new(bits);
+    let (factor, multiple) = (all(factor), all(multiple));
     let mut before = all(0.0);
-    for digits in &mut *digits {
-        let (digit, carry) = carries.digit(*digits);
-        *digits = add(digit, before);
+    let mut digits = vec![before; a.len()];
+    for (((to, a), b), n) in digits.iter_mut().zip(a).zip(b).zip(n) {
+        let (digit, carry) = carries.digit(_mm256_fmadd_pd(multiple, *n, _mm256_fmadd_pd(factor, *b, *a)));
+        *to = add(digit, before);
         before = carry;
     }
     digits[0] = add(digits[0], in_next_lane(before, true));
+    digits
 }
 
 /// Carries out of the last register, where they go: those of the last lane come round to the first.

@@ -3,7 +3,7 @@
 //! Knows no test, and multiplies by [`super::products`]. Source: P. L. Montgomery, "Modular multiplication without
 //! trial division", Math. Comp. 44 (1985), section 2.
 
-use super::large::{Residues, about_the_modulus};
+use super::large::{Residue, Residues, about_the_modulus};
 use super::products::{self, add, add_word, subtract};
 use super::ring::{Ring, radix_inverse};
 use super::rows::Rows;
@@ -31,6 +31,8 @@ pub(super) struct Prepared {
     n: Element,
     /// `-1 / n` modulo a word.
     negative_inverse: u64,
+    /// `R mod n`
+    one: Element,
     /// `R^2 mod n`
     square: Element,
 }
@@ -44,6 +46,7 @@ impl Prepared {
             rows,
             n: Element::new(n, words),
             negative_inverse: radix_inverse(n.as_words()[0]).wrapping_neg(),
+            one: Element::new(&((Natural::ONE << (64 * words)) % n), words),
             square: Element::new(&((Natural::ONE << (2 * 64 * words)) % n), words),
         })
     }
@@ -53,21 +56,17 @@ impl Prepared {
 pub(super) struct Words<'a> {
     modulus: &'a Natural,
     prepared: &'a Prepared,
-    one: Element,
     rooms: RefCell<[Vec<u64>; 2]>,
 }
 
 impl<'a> Words<'a> {
     pub(super) fn new(modulus: &'a Natural, prepared: &'a Prepared) -> Self {
         let words = prepared.n.0.len();
-        let mut ring = Self {
+        Self {
             modulus,
             prepared,
-            one: Element::new(&Natural::ONE, words),
             rooms: RefCell::new([vec![0; 2 * words], vec![0; products::room(words)]]),
-        };
-        ring.one = ring.mul(&ring.one, &prepared.square);
-        ring
+        }
     }
 
     /// `T / R`, `T` being what is put in the product.
@@ -106,7 +105,8 @@ fn subtract_if(sum: &mut [u64], modulus: &[u64], is_over: bool) {
 
 impl Residues for Words<'_> {
     fn enter(&self, natural: Natural) -> Element {
-        self.mul(&Element::new(&natural, self.one.0.len()), &self.prepared.square)
+        let Prepared { n, square, .. } = self.prepared;
+        self.mul(&Element::new(&natural, n.0.len()), square)
     }
     fn leave(&self, element: Element) -> Natural {
         let words = element.0.len();
@@ -116,16 +116,22 @@ impl Residues for Words<'_> {
         });
         Natural::from_words(&product.0)
     }
+    fn keep(&self, element: Element) -> Residue {
+        Residue(element.0)
+    }
+    fn take(&self, residue: Residue) -> Element {
+        Element(residue.0)
+    }
 }
 
 impl Ring for Words<'_> {
     type Element = Element;
 
     fn zero(&self) -> Element {
-        Element(vec![0; self.one.0.len()].into_boxed_slice())
+        Element(vec![0; self.prepared.n.0.len()].into_boxed_slice())
     }
     fn one(&self) -> Element {
-        self.one.clone()
+        self.prepared.one.clone()
     }
     fn equal(&self, a: &Element, b: &Element) -> bool {
         a == b
