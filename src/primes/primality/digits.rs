@@ -17,10 +17,11 @@
 //! instructions; and lanes as the four numbers that they are.
 #![allow(unsafe_code)]
 
-use super::field::{self, Lanes, PRIME};
+use super::field::PRIME;
 use super::large::{Residue, Residues, about_the_modulus};
 use super::ring::Ring;
 use super::transform::{self, Shape, Transform};
+use super::vector::{Lanes, Vector};
 use crate::primes::Natural;
 use crate::primes::features::has;
 use dashu_int::fast_div::ConstDivisor;
@@ -154,7 +155,12 @@ impl Prepared {
     /// Prepares the arithmetic modulo `n`, which must be odd; `None` if the processor lacks the instructions, if `n` is
     /// too long, or if it has a factor in common with `R`.
     pub(super) fn new(n: &Natural) -> Option<Self> {
-        if !has!("avx2", "fma") {
+        Self::of_width(n, transform::can_be_wide())
+    }
+
+    /// The same, with eight residues at once or with four.
+    fn of_width(n: &Natural, is_wide: bool) -> Option<Self> {
+        if !has!("avx2", "fma") || is_wide && !transform::can_be_wide() {
             return None;
         }
         let base = Base::of(n.bit_len())?;
@@ -166,7 +172,8 @@ impl Prepared {
         let digits = base.write(n);
         // SAFETY: the processor has the instructions.
         unsafe {
-            let [cyclic, negacyclic] = [false, true].map(|is_negacyclic| Transform::new(base.shape, is_negacyclic));
+            let [cyclic, negacyclic] =
+                [false, true].map(|is_negacyclic| Transform::new(base.shape, is_negacyclic, is_wide));
             Some(Self {
                 n_leaves: leaves(&negacyclic, &digits),
                 inverse_leaves: leaves(&cyclic, &base.write(&(r - inverse))),
@@ -251,7 +258,7 @@ impl<'a> Digits<'a> {
             inverse_leaves,
             ..
         } = self.prepared;
-        let mut digits = vec![field::all(0.0); base.shape.registers()];
+        let mut digits = vec![Lanes::all(0.0); base.shape.registers()];
         let leaves = &mut a.cyclic;
         cyclic.multiply(leaves, b.map(|b| &*b.cyclic), None);
         cyclic.back(leaves, &mut digits, base.bits);
@@ -267,11 +274,13 @@ impl<'a> Digits<'a> {
 
     /// `a + b` or, by the sign -1, `a - b`: of at most some half of the modulus.
     fn sum(&self, a: &Element, sign: f64, b: &Element) -> Element {
-        let Prepared { base, n, .. } = self.prepared;
+        let Prepared {
+            base, n, negacyclic, ..
+        } = self.prepared;
         let leading = base.leading(a, self.top) + sign * base.leading(b, self.top);
         let quotient = (leading / self.leading).round();
         // SAFETY: `Prepared` exists, so the processor has the instructions.
-        unsafe { transform::sum(a, (sign, b), (-quotient, n), base.bits) }
+        unsafe { negacyclic.sum(a, (sign, b), (-quotient, n), base.bits) }
     }
 
     /// The number below the modulus that digits stand for.
@@ -360,9 +369,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Checks everything modulo `n` against dashu; nothing where the processor lacks the instructions.
+    /// Checks everything modulo `n` against dashu, of each width; nothing where the processor lacks the instructions.
     fn check(n: &Natural, a: &Natural, b: &Natural) {
-        if let Some(prepared) = Prepared::new(n) {
+        for prepared in [false, true]
+            .iter()
+            .filter_map(|is_wide| Prepared::of_width(n, *is_wide))
+        {
             assert_agrees(&Digits::new(n, &prepared), n, [a, b]);
         }
     }

@@ -1,4 +1,4 @@
-//! Arithmetic modulo the prime `p = 63 2^44 + 1`, four residues a register, in doubles.
+//! Arithmetic modulo the prime `p = 63 2^44 + 1` in doubles, some residues at once.
 //!
 //! A residue is an integer in a double, of either sign and at most `8 p < 2^53` in size, so that sums are exact. A
 //! product `a b` is `high + low` exactly, `high` its double and `low` the error of that. The quotient of `high` by `p`
@@ -8,10 +8,7 @@
 //! Source: J. van der Hoeven, G. Lecerf, G. Quintin, "Modular SIMD arithmetic in Mathemagix", ACM Trans. Math. Software
 //! 43 (2016), section 3.
 
-use std::arch::x86_64::*;
-
-/// Four residues.
-pub(super) type Lanes = __m256d;
+use super::vector::{Lanes, Vector, lanes};
 
 /// The prime; `2^44` and `9` and `7` divide `p - 1`.
 pub(super) const PRIME: u64 = 63 << 44 | 1;
@@ -43,66 +40,29 @@ impl Factor {
     }
 }
 
-/// `a + b`
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn add(a: Lanes, b: Lanes) -> Lanes {
-    _mm256_add_pd(a, b)
-}
-
-/// `a - b`
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn sub(a: Lanes, b: Lanes) -> Lanes {
-    _mm256_sub_pd(a, b)
-}
-
 /// `a b`
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn mul(a: Lanes, b: Lanes) -> Lanes {
-    let high = _mm256_mul_pd(a, b);
-    let low = _mm256_fmsub_pd(a, b, high);
-    let quotient = rounded(_mm256_mul_pd(high, all(INVERSE)));
-    add(_mm256_fnmadd_pd(quotient, all(P), high), low)
+#[inline(always)]
+pub(super) fn mul<V: Vector>(a: V, b: V) -> V {
+    let high = a.times(b);
+    let low = a.times_less(b, high);
+    let quotient = high.times(V::all(INVERSE)).rounded();
+    quotient.times_from(V::all(P), high).add(low)
 }
 
 /// `a b`, in less time.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn mul_by(a: Lanes, b: Factor) -> Lanes {
-    let quotient = rounded(_mm256_mul_pd(a, b.quotient));
-    let high = _mm256_mul_pd(a, b.value);
-    let low = _mm256_fmsub_pd(a, b.value, high);
-    add(_mm256_fnmadd_pd(quotient, all(P), high), low)
+#[inline(always)]
+pub(super) fn mul_by<V: Vector>(a: V, b: Factor) -> V {
+    let (value, quotient) = (V::each(b.value), V::each(b.quotient));
+    let quotient = a.times(quotient).rounded();
+    let high = a.times(value);
+    let low = a.times_less(value, high);
+    quotient.times_from(V::all(P), high).add(low)
 }
 
 /// `a`, of at most `p / 2` and next to nothing.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn reduced(a: Lanes) -> Lanes {
-    _mm256_fnmadd_pd(rounded(_mm256_mul_pd(a, all(INVERSE))), all(P), a)
-}
-
-/// The nearest integers.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn rounded(a: Lanes) -> Lanes {
-    _mm256_round_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a)
-}
-
-/// A number in all lanes.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn all(a: f64) -> Lanes {
-    _mm256_set1_pd(a)
-}
-
-/// A number for each lane.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn lanes([a, b, c, d]: [f64; 4]) -> Lanes {
-    _mm256_set_pd(d, c, b, a)
+#[inline(always)]
+pub(super) fn reduced<V: Vector>(a: V) -> V {
+    a.times(V::all(INVERSE)).rounded().times_from(V::all(P), a)
 }
 
 /// The residue of a number below `p`, of at most `p / 2`.

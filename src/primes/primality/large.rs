@@ -2,24 +2,24 @@
 //!
 //! Knows no slice and no clock: the caller that advances a test decides when to pause. Start at [`Large::advance`].
 //!
-//! The reduction is chosen by size, as measured on a 2.7 GHz Xeon (microseconds a squaring with its reduction):
+//! The reduction is chosen by size, as measured on a Zen 5 (microseconds a squaring with its reduction; Montgomery and
+//! division are dashu's, [`digits`](super::digits) calculate with four or eight residues at once, and limbs are those of
+//! [`long`](super::long)):
 //!
-//! | bits | Montgomery | division | fold, for `2^k - c` |
-//! |---|---|---|---|
-//! | 1024 | .56 | .77 | .32 |
-//! | 4423 | 7.5 | 9.5 | 3.1 |
-//! | 9941 | 24 | 26 | 7.4 |
-//! | 20000 | 95 | 85 | 26 |
-//! | 33219 | 239 | 194 | 51 |
-//!
-//! [`words`](super::words) takes at most .8 of the time of a test by Montgomery from 332 to 3320 bits.
-//! [`digits`](super::digits) takes .77 of the time of words at 6641 bits, .42 at 13285, and .21 of that by division at
-//! 33219 (a Zen 2).
-//! [`long`](super::long) takes .27 at 996, .76 at 3319 and 29 at 33219 bits (a Zen 5).
+//! | bits | Montgomery | division | fold | words | four digits | eight digits | limbs |
+//! |---|---|---|---|---|---|---|---|
+//! | 512 | .11 | .15 | .16 | .10 | .32 | .32 | .17 |
+//! | 1024 | .31 | .46 | .23 | .27 | .43 | .43 | .24 |
+//! | 4423 | 4.1 | 5.6 | 1.6 | 2.6 | 2.1 | 1.3 | 1.0 |
+//! | 9941 | 18 | 20 | 5.7 | 11 | 4.4 | 2.7 | 3.2 |
+//! | 20000 | 70 | 65 | 19 | 43 | 15 | 8.5 | 10 |
+//! | 33219 | 180 | 144 | 38 | 112 | 20 | 11 | 25 |
 
 use super::bpsw::Test;
 #[cfg(target_arch = "x86_64")]
 use super::digits::{self, Digits};
+#[cfg(target_arch = "x86_64")]
+use super::limbs;
 #[cfg(target_arch = "x86_64")]
 use super::long::{self, Long};
 use super::ring::Ring;
@@ -30,23 +30,39 @@ use dashu_int::fast_div::ConstDivisor;
 use dashu_int::modular::Reduced;
 use dashu_int::monty::{Montgomery, MontgomeryRepr};
 use dashu_int::ops::{BitTest, SquareRoot};
-
-/// From this many bits on, digits are faster than words: with 5,614 bits a test takes 1.06 of the time, with 5,813 .97.
 #[cfg(target_arch = "x86_64")]
-const DIGITS_BITS: usize = 5_750;
+use std::ops::Range;
 
 /// From this many bits on, dividing is faster than a Montgomery reduction, which is quadratic.
 const DIVISION_BITS: usize = 12_000;
 
-/// From this many bits on, limbs of 52 bits are the fastest where the processor multiplies them: at 662 bits the two
-/// take the same time.
+/// From this many bits on, limbs of 52 bits are the fastest where the processor multiplies them: at 662 bits they take
+/// the same time as words.
 #[cfg(target_arch = "x86_64")]
 const LIMBS_BITS: usize = 660;
 
-/// From this many bits on, a fold is faster than those: at 2,203 bits the two take the same time, at 4,423 the fold
-/// takes two thirds.
+/// From how many bits on digits are faster than limbs, which take 1.1 to 1.3 of the time up to 10,600 bits, .95 up to
+/// 11,600 and more than 1.04 beyond; or than words, which take .94 at 5,614 bits and 1.03 at 5,813.
 #[cfg(target_arch = "x86_64")]
-const FOLD_BITS: usize = 2_300;
+fn digits_bits() -> usize {
+    if limbs::available() { 9_000 } else { 5_750 }
+}
+
+/// Of how many bits a number `2^bits - fold` is if a fold is the fastest.
+///
+/// A test of a Mersenne number, whose first stage is shifts then, takes as long as with words at 600 bits. It takes 1.04
+/// of the time with digits at 19,937 bits if there are eight of them at a time, .70 at 21,701 if four. For other numbers
+/// limbs are faster throughout; where there are none, words take .80 of the time at 801 bits, 1.13 at 1,501, and digits
+/// 1.06 at 8,001, .81 at 9,689, 1.02 at 11,213 and .69 at 14,001.
+#[cfg(target_arch = "x86_64")]
+fn fold_bits(fold: u64) -> Range<usize> {
+    match (fold, limbs::available()) {
+        (1, true) => 600..19_000,
+        (1, false) => 600..usize::MAX,
+        (_, true) => 0..0,
+        (_, false) => 1_400..9_000,
+    }
+}
 
 /// An odd number that is to be tested, with what the arithmetic modulo it needs.
 #[derive(Debug)]
@@ -71,6 +87,21 @@ enum Reduction {
     Division(ConstDivisor),
 }
 
+#[cfg(target_arch = "x86_64")]
+impl Reduction {
+    /// That of the kernels which is the fastest, if the processor has the instructions of one.
+    fn by_kernels(modulus: &Natural) -> Option<Self> {
+        let bits = modulus.bit_len();
+        let digits = (bits >= digits_bits()).then(|| digits::Prepared::new(modulus));
+        let limbs = || (bits >= LIMBS_BITS).then(|| long::Prepared::new(modulus));
+        let words = || (bits < DIVISION_BITS).then(|| words::Prepared::new(modulus));
+        let digits = digits.flatten().map(|digits| Self::Digits(Box::new(digits)));
+        let limbs = || limbs().flatten().map(Self::Limbs);
+        let words = || words().flatten().map(Self::Words);
+        digits.or_else(limbs).or_else(words)
+    }
+}
+
 impl Large {
     /// Prepares the arithmetic modulo `n`, which must be odd.
     pub(crate) fn new(modulus: Natural) -> Self {
@@ -80,27 +111,9 @@ impl Large {
             .ok()
             .filter(|_| bits > 64);
         #[cfg(target_arch = "x86_64")]
-        if bits >= LIMBS_BITS
-            && (fold.is_none() || bits < FOLD_BITS)
-            && let Some(prepared) = long::Prepared::new(&modulus)
+        if !fold.is_some_and(|fold| fold_bits(fold).contains(&bits))
+            && let Some(reduction) = Reduction::by_kernels(&modulus)
         {
-            let reduction = Reduction::Limbs(prepared);
-            return Self { modulus, reduction };
-        }
-        #[cfg(target_arch = "x86_64")]
-        if fold.is_none()
-            && bits >= DIGITS_BITS
-            && let Some(prepared) = digits::Prepared::new(&modulus)
-        {
-            let reduction = Reduction::Digits(Box::new(prepared));
-            return Self { modulus, reduction };
-        }
-        #[cfg(target_arch = "x86_64")]
-        if fold.is_none()
-            && bits < DIVISION_BITS
-            && let Some(prepared) = words::Prepared::new(&modulus)
-        {
-            let reduction = Reduction::Words(prepared);
             return Self { modulus, reduction };
         }
         let reduction = match fold {

@@ -23,6 +23,8 @@ pub mod search;
 #[cfg(target_arch = "x86_64")]
 mod transform;
 #[cfg(target_arch = "x86_64")]
+mod vector;
+#[cfg(target_arch = "x86_64")]
 mod words;
 
 use bpsw::Test;

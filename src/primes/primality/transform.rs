@@ -14,11 +14,14 @@
 //! none is above 4; and a sum of products of leaves is at most 5.3.
 //!
 //! Source: D. J. Bernstein, "Multidigit multiplication for mathematicians" (2001), for the tree.
+//!
+//! Unsafe: calls of what works on eight residues at once, where the processor has the instructions.
+#![allow(unsafe_code)]
 
-use super::field::{
-    Factor, Lanes, PRIME, add, all, lanes, mul, mul_by, mul_word, power, reduced, root, rounded, signed, sub,
-};
-use std::arch::x86_64::*;
+use super::field::{Factor, PRIME, mul, mul_by, mul_word, power, reduced, root, signed};
+use super::vector::{Lanes, Vector, in_next_lane, lanes};
+use crate::primes::features::has;
+use std::arch::x86_64::__m512d;
 
 /// What transforms modulo `X^w - 1` or `X^w + 1` need.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) struct Transform {
     shape: Shape,
     /// Whether it is `X^w + 1`.
     is_negacyclic: bool,
+    /// Whether eight residues are calculated with at once.
+    is_wide: bool,
     forth: Roots,
     /// The inverses of those.
     back: Roots,
@@ -33,6 +38,11 @@ pub(super) struct Transform {
     scale: Factor,
     /// What the powers of `X` above those of a leaf are, for every second leaf; the next one has the negative.
     leaves: Vec<Lanes>,
+}
+
+/// Whether the processor has the instructions for eight residues at once.
+pub(super) fn can_be_wide() -> bool {
+    has!("avx512f", "avx512dq")
 }
 
 /// How many coefficients there are: four lanes of `leaf 2^levels`.
@@ -115,8 +125,12 @@ fn roots(count: usize, inverse: bool) -> Vec<u64> {
 
 impl Transform {
     /// Prepares those modulo `X^w + 1` if `is_negacyclic`, `X^w - 1` if not.
+    ///
+    /// # Safety
+    ///
+    /// With `is_wide`, what [`can_be_wide`] says.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn new(shape: Shape, is_negacyclic: bool) -> Self {
+    pub(super) unsafe fn new(shape: Shape, is_negacyclic: bool, is_wide: bool) -> Self {
         let levels = shape.levels;
         let whole = usize::from(is_negacyclic);
         // Those of the nodes above the leaves are the last ones.
@@ -129,6 +143,8 @@ impl Transform {
         Self {
             shape,
             is_negacyclic,
+            // For an even number of registers at a time.
+            is_wide: is_wide && levels > 2,
             forth: Roots::new(&forth, whole, levels, 1),
             back: Roots::new(&back, whole, levels, scale),
             scale: Factor::new([scale; 4]),
@@ -139,29 +155,47 @@ impl Transform {
     /// The polynomial of the digits modulo all leaves.
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn forth(&self, digits: &[Lanes], to: &mut [Lanes]) {
+        #[target_feature(enable = "avx512f,avx512dq")]
+        fn wide(transform: &Transform, digits: &[Lanes], to: &mut [Lanes]) {
+            transform.forth_by::<__m512d>(digits, to);
+        }
+
+        if self.is_wide {
+            // SAFETY: as `new` says.
+            unsafe { wide(self, digits, to) }
+        } else {
+            self.forth_by::<Lanes>(digits, to);
+        }
+    }
+
+    #[inline(always)]
+    fn forth_by<V: Vector>(&self, digits: &[Lanes], to: &mut [Lanes]) {
         let roots = &self.forth;
-        for (digits, to) in digits.as_chunks().0.iter().zip(to.as_chunks_mut().0) {
-            let quarters = transposed(*digits);
-            *to = transposed(if self.is_negacyclic {
-                split(quarters.map(|quarter| [quarter]), roots.whole).map(|[node]| node)
+        for (digits, to) in V::chunks(digits).as_chunks().0.iter().zip(fours::<V>(to)) {
+            let [a, b, c, d] = V::lanes_apart(loaded::<V, 4>(digits));
+            let nodes = if self.is_negacyclic {
+                let [[a], [b], [c], [d]] = split([[a], [b], [c], [d]], roots.whole);
+                [a, b, c, d]
             } else {
-                split_cyclic(quarters, roots.whole)
-            });
+                split_cyclic([a, b, c, d], roots.whole)
+            };
+            store(V::lanes_together(nodes), to);
         }
         let mut length = to.len();
         if let Some(root) = roots.odd {
             length /= 2;
             let (low, high) = to.split_at_mut(length);
-            for (low, high) in low.iter_mut().zip(high) {
-                let (a, b) = (reduced(*low), mul_by(*high, root));
-                (*low, *high) = (add(a, b), sub(a, b));
+            for (low, high) in V::chunks_mut(low).0.iter_mut().zip(V::chunks_mut(high).0) {
+                let (a, b) = (reduced(V::load(low)), mul_by(V::load(high), root));
+                a.add(b).store(low);
+                a.sub(b).store(high);
             }
         }
         let mut pairs = &roots.pairs[..];
         while length > self.shape.leaf {
             let (now, below) = pairs.split_at(to.len() / length);
             for (node, roots) in to.chunks_exact_mut(length).zip(now) {
-                split_node(node, *roots);
+                two_levels::<V, true>(node, *roots);
             }
             (pairs, length) = (below, length / 4);
         }
@@ -171,36 +205,62 @@ impl Transform {
     /// numbers that they stand for are at most .49 of the prime in size.
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn back(&self, from: &mut [Lanes], digits: &mut [Lanes], bits: u32) {
+        #[target_feature(enable = "avx512f,avx512dq")]
+        fn wide(transform: &Transform, from: &mut [Lanes], digits: &mut [Lanes], bits: u32) {
+            transform.back_by::<__m512d>(from, digits, bits);
+        }
+
+        if self.is_wide {
+            // SAFETY: as `new` says.
+            unsafe { wide(self, from, digits, bits) }
+        } else {
+            self.back_by::<Lanes>(from, digits, bits);
+        }
+    }
+
+    #[inline(always)]
+    fn back_by<V: Vector>(&self, from: &mut [Lanes], digits: &mut [Lanes], bits: u32) {
         let roots = &self.back;
         let mut pairs = &roots.pairs[..];
         let mut length = 4 * self.shape.leaf;
         while length <= from.len() {
             let (above, now) = pairs.split_at(pairs.len() - from.len() / length);
             for (node, roots) in from.chunks_exact_mut(length).zip(now) {
-                join_node(node, *roots);
+                two_levels::<V, false>(node, *roots);
             }
             (pairs, length) = (above, 4 * length);
         }
         if let Some(root) = roots.odd {
             let (low, high) = from.split_at_mut(length / 4);
-            for (low, high) in low.iter_mut().zip(high) {
-                let (a, b) = (*low, *high);
-                (*low, *high) = (reduced(add(a, b)), mul_by(sub(a, b), root));
+            for (low, high) in V::chunks_mut(low).0.iter_mut().zip(V::chunks_mut(high).0) {
+                let (a, b) = (V::load(low), V::load(high));
+                reduced(a.add(b)).store(low);
+                mul_by(a.sub(b), root).store(high);
             }
         }
-        let mut carries = Carries::new(bits);
-        for (from, digits) in from.as_chunks().0.iter().zip(digits.as_chunks_mut().0) {
-            let nodes = transposed(*from);
+        let mut carries = Carries::<V>::new(bits);
+        for (from, digits) in V::chunks(from).as_chunks().0.iter().zip(fours::<V>(digits)) {
+            let [a, b, c, d] = V::lanes_apart(loaded::<V, 4>(from));
             let [a, b, c, d] = if self.is_negacyclic {
-                join(nodes.map(|node| [node]), roots.whole).map(|[quarter]| quarter)
+                let [[a], [b], [c], [d]] = join([[a], [b], [c], [d]], roots.whole);
+                [a, b, c, d]
             } else {
-                join_cyclic(nodes, roots.whole)
+                join_cyclic([a, b, c, d], roots.whole)
             };
-            let quarters = [mul_by(a, self.scale), mul_by(b, self.scale), c, d].map(|quarter| reduced(quarter));
-            *digits = transposed(quarters).map(|coefficients| carries.digits(coefficients));
+            let quarters = [mul_by(a, self.scale), mul_by(b, self.scale), c, d];
+            let coefficients = V::lanes_together(each_reduced(quarters));
+            for (digits, coefficients) in digits.iter_mut().zip(coefficients) {
+                carries.digits(coefficients).store(digits);
+            }
         }
-        carries.end(digits, self.is_negacyclic);
+        carries.end(digits, bits, self.is_negacyclic);
     }
+}
+
+/// The vectors of a row, four at a time; of as many registers as a [`Shape`] has none is left.
+#[inline(always)]
+fn fours<V: Vector>(row: &mut [Lanes]) -> &mut [[V::Registers; 4]] {
+    V::chunks_mut(row).0.as_chunks_mut().0
 }
 
 /// The four quarters of a polynomial, in the order of their coefficients.
@@ -212,41 +272,71 @@ fn quarters(node: &mut [Lanes]) -> [&mut [Lanes]; 4] {
     [first, second, third, fourth]
 }
 
-/// Makes of a polynomial those of the four nodes two levels below. Two registers of each at a time, for a product has
-/// to wait for its parts.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn split_node(node: &mut [Lanes], roots: Triple) {
-    let [(a, a_last), (b, b_last), (c, c_last), (d, d_last)] =
-        quarters(node).map(|quarter| quarter.as_chunks_mut::<2>());
-    for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
-        [*a, *b, *c, *d] = split([a.map(|a| reduced(a)), *b, *c, *d], roots);
+/// `N` places of each quarter at a time, and what is left.
+#[inline(always)]
+fn places<T, const N: usize>(quarters: [&mut [T]; 4]) -> (impl Iterator<Item = [&mut [T; N]; 4]>, [&mut [T]; 4]) {
+    let [(a, a_left), (b, b_left), (c, c_left), (d, d_left)] = quarters.map(|quarter| quarter.as_chunks_mut());
+    let together = a.iter_mut().zip(b).zip(c).zip(d);
+    (
+        together.map(|(((a, b), c), d)| [a, b, c, d]),
+        [a_left, b_left, c_left, d_left],
+    )
+}
+
+/// Makes of a polynomial those of the four nodes two levels below, or the same back. Two vectors of each at a time, for
+/// a product has to wait for its parts.
+#[inline(always)]
+fn two_levels<V: Vector, const FORTH: bool>(node: &mut [Lanes], roots: Triple) {
+    let [(a, a_left), (b, b_left), (c, c_left), (d, d_left)] = quarters(node).map(V::chunks_mut);
+    let (twos, left) = places([a, b, c, d]);
+    for quarters in twos {
+        two_levels_of::<V, 2, FORTH>(quarters, roots);
     }
-    if let ([a], [b], [c], [d]) = (a_last, b_last, c_last, d_last) {
-        [[*a], [*b], [*c], [*d]] = split([[reduced(*a)], [*b], [*c], [*d]], roots);
+    for quarters in places(left).0 {
+        two_levels_of::<V, 1, FORTH>(quarters, roots);
+    }
+    for quarters in places([a_left, b_left, c_left, d_left]).0 {
+        two_levels_of::<Lanes, 1, FORTH>(quarters, roots);
     }
 }
 
-/// The same back.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn join_node(node: &mut [Lanes], roots: Triple) {
-    let [(a, a_last), (b, b_last), (c, c_last), (d, d_last)] =
-        quarters(node).map(|quarter| quarter.as_chunks_mut::<2>());
-    for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
-        [*a, *b, *c, *d] = join([*a, *b, *c, *d], roots);
-        (*a, *b) = (a.map(|a| reduced(a)), b.map(|b| reduced(b)));
+#[inline(always)]
+fn two_levels_of<V: Vector, const N: usize, const FORTH: bool>(
+    [a, b, c, d]: [&mut [V::Registers; N]; 4],
+    roots: Triple,
+) {
+    let [x, y, z, w] = [loaded::<V, N>(a), loaded(b), loaded(c), loaded(d)];
+    let [x, y, z, w] = if FORTH {
+        split([each_reduced(x), y, z, w], roots)
+    } else {
+        let [x, y, z, w] = join([x, y, z, w], roots);
+        [each_reduced(x), each_reduced(y), z, w]
+    };
+    store(x, a);
+    store(y, b);
+    store(z, c);
+    store(w, d);
+}
+
+#[inline(always)]
+fn loaded<V: Vector, const N: usize>(from: &[V::Registers; N]) -> [V; N] {
+    let mut values = [V::all(0.0); N];
+    for (value, from) in values.iter_mut().zip(from) {
+        *value = V::load(from);
     }
-    if let ([a], [b], [c], [d]) = (a_last, b_last, c_last, d_last) {
-        [[*a], [*b], [*c], [*d]] = join([[*a], [*b], [*c], [*d]], roots);
-        (*a, *b) = (reduced(*a), reduced(*b));
+    values
+}
+
+#[inline(always)]
+fn store<V: Vector, const N: usize>(values: [V; N], to: &mut [V::Registers; N]) {
+    for (value, to) in values.into_iter().zip(to) {
+        value.store(to);
     }
 }
 
 /// Two levels forth.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn split<const N: usize>([a, b, c, d]: [[Lanes; N]; 4], [upper, first, second]: Triple) -> [[Lanes; N]; 4] {
+#[inline(always)]
+fn split<V: Vector, const N: usize>([a, b, c, d]: [[V; N]; 4], [upper, first, second]: Triple) -> [[V; N]; 4] {
     let (c, d) = (each_by(c, upper), each_by(d, upper));
     let (b, d) = (each_by(each_add(b, d), first), each_by(each_sub(b, d), second));
     let (a, c) = (each_add(a, c), each_sub(a, c));
@@ -254,17 +344,15 @@ fn split<const N: usize>([a, b, c, d]: [[Lanes; N]; 4], [upper, first, second]: 
 }
 
 /// The same for `X^w - 1`, whose roots are 1, 1 and `i`.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn split_cyclic([a, b, c, d]: [Lanes; 4], [_, _, i]: Triple) -> [Lanes; 4] {
-    let (a, b, c, d) = (add(a, c), add(b, d), sub(a, c), mul_by(sub(b, d), i));
-    [add(a, b), sub(a, b), add(c, d), sub(c, d)]
+#[inline(always)]
+fn split_cyclic<V: Vector>([a, b, c, d]: [V; 4], [_, _, i]: Triple) -> [V; 4] {
+    let (a, b, c, d) = (a.add(c), b.add(d), a.sub(c), mul_by(b.sub(d), i));
+    [a.add(b), a.sub(b), c.add(d), c.sub(d)]
 }
 
 /// Two levels back, without the factor 1/4. The first two may be four times as large as what comes in.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn join<const N: usize>([a, b, c, d]: [[Lanes; N]; 4], [upper, first, second]: Triple) -> [[Lanes; N]; 4] {
+#[inline(always)]
+fn join<V: Vector, const N: usize>([a, b, c, d]: [[V; N]; 4], [upper, first, second]: Triple) -> [[V; N]; 4] {
     let (a, b) = (each_add(a, b), each_by(each_sub(a, b), first));
     let (c, d) = (each_add(c, d), each_by(each_sub(c, d), second));
     [
@@ -276,192 +364,227 @@ fn join<const N: usize>([a, b, c, d]: [[Lanes; N]; 4], [upper, first, second]: T
 }
 
 /// The same for `X^w - 1`.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn join_cyclic([a, b, c, d]: [Lanes; 4], [upper, _, i]: Triple) -> [Lanes; 4] {
-    let (a, b, c, d) = (add(a, b), sub(a, b), add(c, d), mul_by(sub(c, d), i));
-    [add(a, c), add(b, d), mul_by(sub(a, c), upper), mul_by(sub(b, d), upper)]
+#[inline(always)]
+fn join_cyclic<V: Vector>([a, b, c, d]: [V; 4], [upper, _, i]: Triple) -> [V; 4] {
+    let (a, b, c, d) = (a.add(b), a.sub(b), c.add(d), mul_by(c.sub(d), i));
+    [a.add(c), b.add(d), mul_by(a.sub(c), upper), mul_by(b.sub(d), upper)]
 }
 
 impl Transform {
     /// `a = a b + c d`, all of them polynomials modulo all leaves; `a^2` without a `b`.
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn multiply(&self, a: &mut [Lanes], b: Option<&[Lanes]>, plus: Option<[&[Lanes]; 2]>) {
-        match self.shape.leaf {
-            2 => self.multiply_leaves::<2>(a, b, plus),
-            _ => self.multiply_leaves::<3>(a, b, plus),
+        #[target_feature(enable = "avx512f,avx512dq")]
+        fn wide(transform: &Transform, a: &mut [Lanes], b: Option<&[Lanes]>, plus: Option<[&[Lanes]; 2]>) {
+            transform.multiply_by::<__m512d>(a, b, plus);
+        }
+
+        if self.is_wide {
+            // SAFETY: as `new` says.
+            unsafe { wide(self, a, b, plus) }
+        } else {
+            self.multiply_by::<Lanes>(a, b, plus);
         }
     }
 
+    #[inline(always)]
+    fn multiply_by<V: Vector>(&self, a: &mut [Lanes], b: Option<&[Lanes]>, plus: Option<[&[Lanes]; 2]>) {
+        match self.shape.leaf {
+            2 => self.multiply_leaves::<V, 2>(a, b, plus),
+            _ => self.multiply_leaves::<V, 3>(a, b, plus),
+        }
+    }
+
+    #[inline(always)]
+    fn multiply_leaves<V: Vector, const LEAF: usize>(
+        &self,
+        a: &mut [Lanes],
+        b: Option<&[Lanes]>,
+        plus: Option<[&[Lanes]; 2]>,
+    ) {
+        let pairs = |of| -> &[[[Lanes; LEAF]; 2]] { <[Lanes]>::as_chunks(of).0.as_chunks().0 };
+        let (b, plus) = (b.map(pairs), plus.map(|plus| plus.map(pairs)));
+        let a: &mut [[[Lanes; LEAF]; 2]] = a.as_chunks_mut().0.as_chunks_mut().0;
+        for (i, (a, power)) in a.iter_mut().zip(&self.leaves).enumerate() {
+            for part in 0..size_of::<[Lanes; 2]>() / size_of::<V>() {
+                let mut sums = [V::all(0.0); 6];
+                let factor: [V; LEAF] = leaf(a, part);
+                match b {
+                    None => add_square(&mut sums, &factor),
+                    Some(b) => add_product(&mut sums, &factor, &leaf(&b[i], part)),
+                }
+                if let Some([c, d]) = plus {
+                    add_product(&mut sums, &leaf::<V, LEAF>(&c[i], part), &leaf(&d[i], part));
+                }
+                let power = V::of_leaf_pair(*power, part);
+                for j in 0..LEAF {
+                    let mut sum = sums[j];
+                    if j + 1 < LEAF {
+                        sum = sum.add(mul(sums[j + LEAF], power));
+                    }
+                    reduced(sum).to_leaves(a, part, j);
+                }
+            }
+        }
+    }
+
+    /// The digits of `a + factor b + multiple n`, which are a few numbers together, modulo `X^w + 1`.
     #[target_feature(enable = "avx2,fma")]
-    fn multiply_leaves<const LEAF: usize>(&self, a: &mut [Lanes], b: Option<&[Lanes]>, plus: Option<[&[Lanes]; 2]>) {
-        let leaf = |of: &[Lanes], i: usize| of.as_chunks::<LEAF>().0[i].map(|coefficient| reduced(coefficient));
-        let negative = all(-0.0);
-        for (i, a) in a.as_chunks_mut::<LEAF>().0.iter_mut().enumerate() {
-            let mut power = self.leaves[i / 2];
-            if i % 2 == 1 {
-                power = _mm256_xor_pd(power, negative);
-            }
-            let mut sums = [all(0.0); 6];
-            let reduced = a.map(|coefficient| reduced(coefficient));
-            match b {
-                None => add_square(&mut sums, &reduced),
-                Some(b) => add_product(&mut sums, &reduced, &leaf(b, i)),
-            }
-            if let Some([c, d]) = plus {
-                add_product(&mut sums, &leaf(c, i), &leaf(d, i));
-            }
-            *a = folded(&sums, power);
+    pub(super) fn sum(&self, a: &[Lanes], b: (f64, &[Lanes]), n: (f64, &[Lanes]), bits: u32) -> Vec<Lanes> {
+        #[target_feature(enable = "avx512f,avx512dq")]
+        fn wide(a: &[Lanes], b: (f64, &[Lanes]), n: (f64, &[Lanes]), bits: u32) -> Vec<Lanes> {
+            sum_by::<__m512d>(a, b, n, bits)
+        }
+
+        if self.is_wide {
+            // SAFETY: as `new` says.
+            unsafe { wide(a, b, n, bits) }
+        } else {
+            sum_by::<Lanes>(a, b, n, bits)
         }
     }
 }
 
+#[inline(always)]
+fn sum_by<V: Vector>(
+    a: &[Lanes],
+    (factor, b): (f64, &[Lanes]),
+    (multiple, n): (f64, &[Lanes]),
+    bits: u32,
+) -> Vec<Lanes> {
+    let mut digits = vec![Lanes::all(0.0); a.len()];
+    let mut carries = Carries::<V>::new(bits);
+    let (factor, multiple) = (V::all(-factor), V::all(-multiple));
+    let terms = V::chunks(a).iter().zip(V::chunks(b)).zip(V::chunks(n));
+    for (to, ((a, b), n)) in V::chunks_mut(&mut digits).0.iter_mut().zip(terms) {
+        let sum = factor.times_from(V::load(b), V::load(a));
+        carries.short_digits(multiple.times_from(V::load(n), sum)).store(to);
+    }
+    carries.end(&mut digits, bits, true);
+    digits
+}
+
+#[inline(always)]
+fn leaf<V: Vector, const LEAF: usize>(of: &[[Lanes; LEAF]; 2], part: usize) -> [V; LEAF] {
+    let mut leaf = [V::all(0.0); LEAF];
+    for (j, value) in leaf.iter_mut().enumerate() {
+        *value = reduced(V::of_leaves(of, part, j));
+    }
+    leaf
+}
+
 /// Adds the coefficients of a product of two leaves. Those of two pairs of coefficients are a product of sums less the
 /// products that are there anyway.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add_product<const LEAF: usize>(sums: &mut [Lanes; 6], a: &[Lanes; LEAF], b: &[Lanes; LEAF]) {
-    let squares: [Lanes; LEAF] = std::array::from_fn(|i| mul(a[i], b[i]));
-    for (i, square) in squares.iter().enumerate() {
-        sums[2 * i] = add(sums[2 * i], *square);
-        for (j, before) in squares.iter().enumerate().take(i) {
-            let both = mul(add(a[i], a[j]), add(b[i], b[j]));
-            sums[i + j] = add(sums[i + j], sub(sub(both, *square), *before));
+#[inline(always)]
+fn add_product<V: Vector, const LEAF: usize>(sums: &mut [V; 6], a: &[V; LEAF], b: &[V; LEAF]) {
+    let mut squares = *a;
+    for i in 0..LEAF {
+        squares[i] = mul(a[i], b[i]);
+        sums[2 * i] = sums[2 * i].add(squares[i]);
+        for j in 0..i {
+            let both = mul(a[i].add(a[j]), b[i].add(b[j]));
+            sums[i + j] = sums[i + j].add(both.sub(squares[i]).sub(squares[j]));
         }
     }
 }
 
 /// Adds those of the square of a leaf.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add_square<const LEAF: usize>(sums: &mut [Lanes; 6], a: &[Lanes; LEAF]) {
-    for (i, x) in a.iter().enumerate() {
-        sums[2 * i] = add(sums[2 * i], mul(*x, *x));
-        let twice = add(*x, *x);
-        for (j, y) in a.iter().enumerate().take(i) {
-            sums[i + j] = add(sums[i + j], mul(twice, *y));
+#[inline(always)]
+fn add_square<V: Vector, const LEAF: usize>(sums: &mut [V; 6], a: &[V; LEAF]) {
+    for i in 0..LEAF {
+        sums[2 * i] = sums[2 * i].add(mul(a[i], a[i]));
+        let twice = a[i].add(a[i]);
+        for j in 0..i {
+            sums[i + j] = sums[i + j].add(mul(twice, a[j]));
         }
     }
-}
-
-/// The leaf of a product, `power` being what the first power of `X` above those of a leaf is.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn folded<const LEAF: usize>(sums: &[Lanes; 6], power: Lanes) -> [Lanes; LEAF] {
-    std::array::from_fn(|i| {
-        let beyond = if i + 1 < LEAF {
-            mul(sums[i + LEAF], power)
-        } else {
-            all(0.0)
-        };
-        reduced(add(sums[i], beyond))
-    })
 }
 
 /// Digits of signed numbers: each is the nearest integer's distance, and the rest a carry that the next one takes in.
 /// Twice over, for a carry out of a coefficient is longer than a digit: so no carry waits for another one.
-struct Carries {
-    base: Lanes,
-    inverse: Lanes,
-    /// What comes out of the register before.
-    first: Lanes,
-    second: Lanes,
+struct Carries<V> {
+    base: V,
+    inverse: V,
+    /// What comes out of the registers before.
+    first: V,
+    second: V,
 }
 
-impl Carries {
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
+impl<V: Vector> Carries<V> {
+    #[inline(always)]
     fn new(bits: u32) -> Self {
         let base = (1u64 << bits) as f64;
         Self {
-            base: all(base),
-            inverse: all(1.0 / base),
-            first: all(0.0),
-            second: all(0.0),
+            base: V::all(base),
+            inverse: V::all(1.0 / base),
+            first: V::all(0.0),
+            second: V::all(0.0),
         }
     }
 
-    /// The digit, of at most half of the base, and the carry.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn digit(&self, number: Lanes) -> (Lanes, Lanes) {
-        let carry = rounded(_mm256_mul_pd(number, self.inverse));
-        (_mm256_fnmadd_pd(carry, self.base, number), carry)
+    /// The digits, of at most half of the base, and the carries.
+    #[inline(always)]
+    fn digit(&self, numbers: V) -> (V, V) {
+        let carries = numbers.times(self.inverse).rounded();
+        (carries.times_from(self.base, numbers), carries)
     }
 
-    /// The digits of the next register of coefficients.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn digits(&mut self, coefficients: Lanes) -> Lanes {
-        let (digits, first) = self.digit(coefficients);
-        let (digits, second) = self.digit(add(digits, self.first));
-        let digits = add(digits, self.second);
-        (self.first, self.second) = (first, second);
+    /// The digits of the next coefficients.
+    #[inline(always)]
+    fn digits(&mut self, coefficients: V) -> V {
+        let (digits, carries) = self.digit(coefficients);
+        let digits = digits.add(carries.registers_before(self.first));
+        self.first = carries;
+        self.short_digits(digits)
+    }
+
+    /// Those of coefficients that are not much longer than digits.
+    #[inline(always)]
+    fn short_digits(&mut self, coefficients: V) -> V {
+        let (digits, carries) = self.digit(coefficients);
+        let digits = digits.add(carries.registers_before(self.second));
+        self.second = carries;
         digits
     }
 
     /// Takes the carries out of the last register into the first ones.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn end(self, digits: &mut [Lanes], is_negacyclic: bool) {
-        let (digit, carry) = self.digit(add(digits[0], in_next_lane(self.first, is_negacyclic)));
-        digits[0] = add(digit, in_next_lane(self.second, is_negacyclic));
-        digits[1] = add(digits[1], carry);
+    #[inline(always)]
+    fn end(self, digits: &mut [Lanes], bits: u32, is_negacyclic: bool) {
+        let (first, second) = (self.first.last_register(), self.second.last_register());
+        let (digit, carry) = Carries::new(bits).digit(digits[0].add(in_next_lane(first, is_negacyclic)));
+        digits[0] = digit.add(in_next_lane(second, is_negacyclic));
+        digits[1] = digits[1].add(carry);
     }
 }
 
-/// The digits of `a + factor b + multiple n`, which are a few numbers together, modulo `X^w + 1`.
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn sum(a: &[Lanes], (factor, b): (f64, &[Lanes]), (multiple, n): (f64, &[Lanes]), bits: u32) -> Vec<Lanes> {
-    let carries = Carries::new(bits);
-    let (factor, multiple) = (all(factor), all(multiple));
-    let mut before = all(0.0);
-    let mut digits = vec![before; a.len()];
-    for (((to, a), b), n) in digits.iter_mut().zip(a).zip(b).zip(n) {
-        let (digit, carry) = carries.digit(_mm256_fmadd_pd(multiple, *n, _mm256_fmadd_pd(factor, *b, *a)));
-        *to = add(digit, before);
-        before = carry;
+#[inline(always)]
+fn each_reduced<V: Vector, const N: usize>(mut a: [V; N]) -> [V; N] {
+    for a in &mut a {
+        *a = reduced(*a);
     }
-    digits[0] = add(digits[0], in_next_lane(before, true));
-    digits
+    a
 }
 
-/// Carries out of the last register, where they go: those of the last lane come round to the first.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn in_next_lane(carries: Lanes, is_negacyclic: bool) -> Lanes {
-    let carries = _mm256_permute4x64_pd::<0b10_01_00_11>(carries);
-    let sign = if is_negacyclic { -0.0 } else { 0.0 };
-    _mm256_xor_pd(carries, lanes([sign, 0.0, 0.0, 0.0]))
+#[inline(always)]
+fn each_add<V: Vector, const N: usize>(mut a: [V; N], b: [V; N]) -> [V; N] {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = a.add(b);
+    }
+    a
 }
 
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn transposed([a, b, c, d]: [Lanes; 4]) -> [Lanes; 4] {
-    let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
-    let (low_after, high_after) = (_mm256_unpacklo_pd(c, d), _mm256_unpackhi_pd(c, d));
-    [
-        _mm256_permute2f128_pd::<0x20>(low, low_after),
-        _mm256_permute2f128_pd::<0x20>(high, high_after),
-        _mm256_permute2f128_pd::<0x31>(low, low_after),
-        _mm256_permute2f128_pd::<0x31>(high, high_after),
-    ]
+#[inline(always)]
+fn each_sub<V: Vector, const N: usize>(mut a: [V; N], b: [V; N]) -> [V; N] {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = a.sub(b);
+    }
+    a
 }
 
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn each_add<const N: usize>(a: [Lanes; N], b: [Lanes; N]) -> [Lanes; N] {
-    std::array::from_fn(|i| add(a[i], b[i]))
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn each_sub<const N: usize>(a: [Lanes; N], b: [Lanes; N]) -> [Lanes; N] {
-    std::array::from_fn(|i| sub(a[i], b[i]))
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn each_by<const N: usize>(a: [Lanes; N], b: Factor) -> [Lanes; N] {
-    a.map(|a| mul_by(a, b))
+#[inline(always)]
+fn each_by<V: Vector, const N: usize>(mut a: [V; N], b: Factor) -> [V; N] {
+    for a in &mut a {
+        *a = mul_by(*a, b);
+    }
+    a
 }
