@@ -3,8 +3,8 @@
 //! Knows no slice and no clock: the caller that advances a test decides when to pause. Start at [`Large::advance`].
 //!
 //! The reduction is chosen by size, as measured on a Zen 5 (microseconds a squaring with its reduction; Montgomery and
-//! division are dashu's, [`digits`](super::digits) calculate with four or eight residues at once, and limbs are those of
-//! [`long`](super::long)):
+//! division are dashu's, [`digits`](super::digits) calculate with four or eight residues at once, and limbs are those
+//! of [`long`](super::long)):
 //!
 //! | bits | Montgomery | division | fold | words | four digits | eight digits | limbs |
 //! |---|---|---|---|---|---|---|---|
@@ -50,10 +50,10 @@ fn digits_bits() -> usize {
 
 /// Of how many bits a number `2^bits - fold` is if a fold is the fastest.
 ///
-/// A test of a Mersenne number, whose first stage is shifts then, takes as long as with words at 600 bits. It takes 1.04
-/// of the time with digits at 19,937 bits if there are eight of them at a time, .70 at 21,701 if four. For other numbers
-/// limbs are faster throughout; where there are none, words take .80 of the time at 801 bits, 1.13 at 1,501, and digits
-/// 1.06 at 8,001, .81 at 9,689, 1.02 at 11,213 and .69 at 14,001.
+/// A test of a Mersenne number, whose first stage is shifts then, takes as long as with words at 600 bits. It takes
+/// 1.04 of the time with digits at 19,937 bits if there are eight of them at a time, .70 at 21,701 if four. For other
+/// numbers limbs are faster throughout; where there are none, the fold takes 1.25 of the time of words at 801 bits and
+/// .88 at 1,501, and of that of digits .94 at 8,001, 1.23 at 9,689, .98 at 11,213 and 1.44 at 14,001.
 #[cfg(target_arch = "x86_64")]
 fn fold_bits(fold: u64) -> Range<usize> {
     match (fold, limbs::available()) {

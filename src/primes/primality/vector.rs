@@ -1,8 +1,8 @@
 //! Doubles that the processor calculates with at once, four or eight of them, for [`transform`](super::transform).
 //!
-//! Knows no residue. Unsafe: instructions of AVX2, FMA and AVX-512 in functions that do not ask for them by an attribute
-//! of their own, for a function cannot have one and be sure to become a part of the one that calls it. All of it does,
-//! and [`Transform`](super::transform::Transform) calls it where the processor has the instructions.
+//! Knows no residue. Unsafe: instructions of AVX2, FMA and AVX-512 in functions without the attribute that asks for
+//! them, for a function that has it cannot be one that is always inlined. All of these are, into functions of
+//! [`Transform`](super::transform::Transform) that are called where the processor has the instructions.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
