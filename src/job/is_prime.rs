@@ -186,8 +186,8 @@ impl Plan for IsPrime {
 
     fn memory(&self, _workers: usize) -> u64 {
         // The number, its prepared reduction, the four residues of both stages here and saved, and room for products of
-        // each. Of digits all of them are four times as long as the number.
-        16_384 + 112 * (self.n.bit_len() as u64 / 8)
+        // each. As digits all of them are up to five times as long as the number.
+        16_384 + 176 * (self.n.bit_len() as u64 / 8)
     }
 
     fn is_speculative(&self) -> bool {

@@ -143,7 +143,7 @@ impl Transform {
         Self {
             shape,
             is_negacyclic,
-            // For an even number of registers at a time.
+            // The first two levels take eight registers at a time, and the shapes of two levels may have twelve.
             is_wide: is_wide && levels > 2,
             forth: Roots::new(&forth, whole, levels, 1),
             back: Roots::new(&back, whole, levels, scale),
