@@ -257,10 +257,13 @@ impl Transform {
     }
 }
 
-/// The vectors of a row, four at a time; of as many registers as a [`Shape`] has none is left.
+/// The vectors of a row, four at a time: a row has no others.
 #[inline(always)]
 fn fours<V: Vector>(row: &mut [Lanes]) -> &mut [[V::Registers; 4]] {
-    V::chunks_mut(row).0.as_chunks_mut().0
+    let (vectors, register) = V::chunks_mut(row);
+    let (fours, left) = vectors.as_chunks_mut();
+    debug_assert!(register.is_empty() && left.is_empty());
+    fours
 }
 
 /// The four quarters of a polynomial, in the order of their coefficients.

@@ -1,8 +1,8 @@
 //! Doubles that the processor calculates with at once, four or eight of them, for [`transform`](super::transform).
 //!
 //! Knows no residue. Unsafe: instructions of AVX2, FMA and AVX-512 in functions without the attribute that asks for
-//! them, for a function that has it cannot be one that is always inlined. All of these are, into functions of
-//! [`Transform`](super::transform::Transform) that are called where the processor has the instructions.
+//! them, for a function that has it cannot be one that is always inlined. All of these are, into functions that have
+//! it, and those are called where the processor has the instructions.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
