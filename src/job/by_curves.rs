@@ -17,17 +17,17 @@ use crate::primes::multiplicative::bytes;
 use crate::proto::Value;
 use dashu_int::IBig;
 use dashu_int::ops::BitTest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 const KIND: [u8; 4] = *b"ECPP";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Attempts that may be ahead of the first one that is not over.
 const AHEAD: usize = 16;
-/// The share of the work that the orders take; the curves take the rest. With one worker it is 0.54 to 0.56 for primes
-/// of 300 digits, 0.49 to 0.53 for 400, 0.47 to 0.51 for 600.
-const ORDERS: f64 = 0.5;
+/// The share of the work that the orders take; the curves take the rest. With one worker it is 0.60 to 0.78 for primes
+/// of 300 to 616 digits.
+const ORDERS: f64 = 0.7;
 
 /// A proof, its number a probable prime above 2^64.
 #[derive(Debug)]
@@ -50,6 +50,8 @@ struct Link {
     /// The index of the discriminant.
     index: usize,
     order: Order,
+    /// Those of its prime discriminants that are known.
+    roots: Roots,
     step: Option<Step>,
 }
 
@@ -71,6 +73,8 @@ struct Orders {
     field: Arc<Field>,
     /// The roots that attempts have found.
     roots: Roots,
+    /// Which prime discriminants have one.
+    squares: HashMap<i64, bool>,
     /// All before are over, without an order.
     first: usize,
     /// The next one that is cut.
@@ -112,6 +116,7 @@ impl Orders {
         Self {
             field: Arc::new(Field::new(n)),
             roots: Roots::default(),
+            squares: HashMap::new(),
             first,
             next: first,
             paused: Vec::new(),
@@ -119,15 +124,31 @@ impl Orders {
         }
     }
 
+    /// The next attempt. Discriminants whose parts are no squares modulo the number are passed over here, as a slice
+    /// each would cost more than that takes; but for the last one, so that the end of the table is met by a slice.
     fn cut(&mut self, table: &[Discriminant], primes: &Arc<SmallPrimes>) -> Option<(usize, Attempt)> {
         if let Some(attempt) = self.paused.pop() {
             return Some(attempt);
         }
-        let is_ahead = self.next >= self.first + AHEAD || self.over.values().any(Option::is_some);
-        let discriminant = table.get(self.next).filter(|_| !is_ahead)?;
-        self.next += 1;
-        let attempt = Attempt::new(Arc::clone(&self.field), &self.roots, discriminant.d, Arc::clone(primes));
-        Some((self.next - 1, attempt))
+        while self.under_way() < AHEAD && !self.over.values().any(Option::is_some) {
+            let Discriminant { d, .. } = *table.get(self.next)?;
+            let index = self.next;
+            self.next += 1;
+            let (field, known) = (&self.field, &mut self.squares);
+            let mut is_square = |part: &i64| *known.entry(*part).or_insert_with(|| field.has_root(*part));
+            let is_last = self.next == table.len();
+            if is_last || discriminant::prime_discriminants(d).iter().all(&mut is_square) {
+                let attempt = Attempt::new(Arc::clone(field), &self.roots, d, Arc::clone(primes));
+                return Some((index, attempt));
+            }
+            self.over.insert(index, None);
+        }
+        None
+    }
+
+    /// Attempts that are not over.
+    fn under_way(&self) -> usize {
+        self.next - self.first - self.over.len()
     }
 
     /// The first order in the order of the table, once those before it are known not to have one.
@@ -198,11 +219,18 @@ impl ByCurves {
             return;
         };
         if let Some((index, order)) = orders.found() {
+            let roots = match self.table.get(index) {
+                Some(discriminant) => orders
+                    .roots
+                    .for_parts(&discriminant::prime_discriminants(discriminant.d)),
+                None => Roots::default(),
+            };
             let n = self.tip().clone();
             self.links.push(Link {
                 n,
                 index,
                 order,
+                roots,
                 step: None,
             });
             self.search(0);
@@ -241,7 +269,7 @@ impl ByCurves {
                 let part: f64 = self.links.iter().filter(done).map(|link| work(&link.n)).sum();
                 ORDERS + (1.0 - ORDERS) * part / all
             }
-            _ => ORDERS * (1.0 - (self.tip().bit_len() as f64 / self.n.bit_len() as f64).powi(5)),
+            _ => ORDERS * (1.0 - (self.tip().bit_len() as f64 / self.n.bit_len() as f64).powi(3)),
         }
     }
 }
@@ -272,7 +300,7 @@ impl Plan for ByCurves {
                 let link = self.links.get(curves.next)?;
                 curves.next += 1;
                 let d = self.table.get(link.index)?.d;
-                let construction = Construction::new(link.n.clone(), d, link.order.clone());
+                let construction = Construction::new(link.n.clone(), d, link.order.clone(), link.roots.clone());
                 Work::Construct(curves.next - 1, Box::new(construction))
             }
             Stage::Done(_) => return None,
@@ -421,6 +449,7 @@ impl Plan for ByCurves {
                     s: step.s.clone(),
                     q,
                 },
+                roots: Roots::default(),
                 step: is_made.then_some(step),
             });
         }

@@ -6,7 +6,6 @@
 //! section 4.
 
 use super::discriminant::prime_discriminants;
-use super::modulus::jacobi;
 use super::small_primes::{Removal, SmallPrimes, pieces_below};
 use super::square_roots::{Field, RootSearch, Roots};
 use super::step::{is_enough, order};
@@ -129,9 +128,7 @@ impl Attempt {
     /// `None` after `over`.
     fn traces(&mut self, over: impl FnMut() -> bool) -> Option<Vec<IBig>> {
         let (field, parts) = (&*self.field, &self.parts);
-        if parts.iter().any(|part| jacobi(*part, field.n()) != 1)
-            || !RootSearch::all(&mut self.search, field, &mut self.roots, parts, over)?
-        {
+        if !RootSearch::all(&mut self.search, field, &mut self.roots, parts, over)? {
             return Some(Vec::new());
         }
         let Some((t, v)) = self

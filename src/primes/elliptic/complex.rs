@@ -2,6 +2,7 @@
 //! Knows no discriminant.
 
 use dashu_int::IBig;
+use dashu_int::ops::SquareRoot;
 
 /// Real and imaginary part, times `2^bits` of the [`Scale`].
 #[derive(Clone, Debug)]
@@ -49,6 +50,11 @@ impl Scale {
             re: ((&a.re * &b.re + &a.im * &b.im) << self.0) / &norm,
             im: ((&a.im * &b.re - &a.re * &b.im) << self.0) / &norm,
         }
+    }
+
+    /// The root of a number.
+    pub(super) fn root(self, k: u32) -> IBig {
+        (dashu_int::UBig::from(k) << (2 * self.0)).sqrt().into()
     }
 
     /// `pi`, by the formula of J. Machin: 16 atan(1/5) - 4 atan(1/239).

@@ -1,7 +1,11 @@
-//! Fundamental discriminants of imaginary quadratic fields, their class numbers, and the reduced forms that represent
-//! the classes.
+//! Fundamental discriminants of imaginary quadratic fields, their class numbers, the reduced forms that represent the
+//! classes, and the genera that these are in.
 //!
-//! Source: Cohen, "A Course in Computational Algebraic Number Theory", section 5.3.
+//! Sources: Cohen, "A Course in Computational Algebraic Number Theory", section 5.3; for the genera D. A. Cox, "Primes
+//! of the form x^2 + n y^2", sections 3 and 6.
+
+use super::modulus::jacobi;
+use crate::primes::Natural;
 
 /// Discriminants are above `-LIMIT`.
 const LIMIT: u32 = 50_000;
@@ -10,8 +14,8 @@ const LIMIT: u32 = 50_000;
 /// -8.
 pub(crate) const MOST_PARTS: u64 = 5_135;
 
-/// Classes of a discriminant that is used: the degree of its polynomial.
-const MOST_CLASSES: u16 = 100;
+/// Classes in a genus of a discriminant that is used: the degree of the polynomial whose zero is looked for.
+const MOST_IN_GENUS: u16 = 50;
 
 /// A fundamental discriminant `-d` with its class number `h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +24,23 @@ pub(crate) struct Discriminant {
     pub(crate) h: u16,
 }
 
+/// A reduced form `a x^2 + b x y + c y^2` with `b >= 0`, or two: `(a, -b, c)` may be of another class, in the same
+/// genus.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    pub(super) a: u32,
+    pub(super) b: u32,
+    /// Whether `(a, -b, c)` is of another class.
+    pub(super) is_double: bool,
+    /// Bit `i` is set if the character of prime discriminant `i` is -1, for all of them but the last: their product is
+    /// 1.
+    pub(super) genus: usize,
+}
+
 /// The discriminants in the order in which they are tried: by the work that one takes until it serves. A prime that is
 /// a square modulo all parts is a norm with the chance of one in the classes of a genus, and each attempt takes a root;
-/// the zero of the class polynomial takes the square of the classes, but once a step. The proportion is as measured.
-/// Takes some milliseconds.
+/// the zero of the polynomial of a genus takes the square of its classes, but once a step. The proportion is as
+/// measured. Takes some milliseconds.
 pub(crate) fn table() -> Vec<Discriminant> {
     let mut classes = vec![0u16; LIMIT as usize];
     for_forms(LIMIT, |a, b, c| {
@@ -43,20 +60,17 @@ pub(crate) fn table() -> Vec<Discriminant> {
         0 => matches!(d / 4 % 4, 1 | 2) && !has_square[*d as usize],
         _ => false,
     };
-    let mut table: Vec<Discriminant> = (3..LIMIT)
+    let mut table: Vec<(u32, Discriminant)> = (3..LIMIT)
         .filter(is_fundamental)
-        .map(|d| Discriminant {
-            d,
-            h: classes[d as usize],
+        .filter_map(|d| {
+            let h = classes[d as usize];
+            let in_genus = h >> (prime_discriminants(d).len() - 1);
+            let work = 32 * u32::from(in_genus) + u32::from(in_genus).pow(2);
+            (in_genus <= MOST_IN_GENUS).then_some((work, Discriminant { d, h }))
         })
-        .filter(|discriminant| discriminant.h <= MOST_CLASSES)
         .collect();
-    let work = |Discriminant { d, h }: &Discriminant| {
-        let (h, genera) = (u32::from(*h), 1 << (prime_discriminants(*d).len() - 1));
-        (32 * h / genera + h * h, *d)
-    };
-    table.sort_by_cached_key(work);
-    table
+    table.sort_by_key(|(work, discriminant)| (*work, discriminant.d));
+    table.into_iter().map(|(_, discriminant)| discriminant).collect()
 }
 
 /// All reduced forms `(a, b, c)` with `b >= 0` and `4 a c - b^2 < limit`.
@@ -73,23 +87,52 @@ fn for_forms(limit: u32, mut f: impl FnMut(u32, u32, u32)) {
     }
 }
 
-/// The reduced forms `(a, b)` of the discriminant `-d` with `b >= 0`; and whether `(a, -b)` is another one.
-pub(super) fn forms(d: u32) -> Vec<(u32, u32, bool)> {
+/// The reduced forms of the discriminant `-d`, which is the product of these prime discriminants.
+pub(super) fn forms(d: u32, parts: &[i64]) -> Vec<Form> {
     let mut forms = Vec::new();
     for b in (d % 2..).step_by(2).take_while(|b| 3 * b * b <= d) {
         let product = (b * b + d) / 4;
         let first = b.max(1);
         for a in (first..).take_while(|a| a * a <= product) {
             if product.is_multiple_of(a) {
-                forms.push((a, b, b != 0 && b != a && a * a != product));
+                let c = product / a;
+                forms.push(Form {
+                    a,
+                    b,
+                    is_double: b != 0 && b != a && a != c,
+                    genus: genus(parts, [a, c, a + b + c]),
+                });
             }
         }
     }
     forms
 }
 
+/// The genus of a form that represents these numbers, one of which at least is coprime to any prime.
+fn genus(parts: &[i64], numbers: [u32; 3]) -> usize {
+    // The symbol of a prime discriminant over a number; for an odd one by the law of reciprocity.
+    let symbol = |part: i64, number: u32| match part % 2 {
+        0 if number.is_multiple_of(2) => 0,
+        0 => jacobi(part, &Natural::from(number)),
+        _ => jacobi(number.into(), &Natural::from(part.unsigned_abs())),
+    };
+    let is_negative = |part: i64| {
+        numbers
+            .iter()
+            .map(|number| symbol(part, *number))
+            .find(|symbol| *symbol != 0)
+            == Some(-1)
+    };
+    let characters = parts.split_last().map_or(&[][..], |(_, characters)| characters);
+    characters
+        .iter()
+        .enumerate()
+        .map(|(i, part)| usize::from(is_negative(*part)) << i)
+        .sum()
+}
+
 /// The prime discriminants whose product is `-d`: a prime that splits in the field is a square modulo each.
-pub(super) fn prime_discriminants(d: u32) -> Vec<i64> {
+pub(crate) fn prime_discriminants(d: u32) -> Vec<i64> {
     let mut rest = d >> d.trailing_zeros();
     let mut parts = Vec::new();
     let mut product = 1i64;
@@ -128,12 +171,14 @@ mod tests {
         let parts: BTreeSet<i64> = table.iter().flat_map(|one| prime_discriminants(one.d)).collect();
         assert!(parts.len() as u64 <= MOST_PARTS, "{}", parts.len());
         for one in &table {
-            let classes: u16 = forms(one.d)
-                .iter()
-                .map(|(_, _, is_double)| 1 + u16::from(*is_double))
-                .sum();
-            assert_eq!(classes, one.h, "{one:?}");
-            assert_eq!(prime_discriminants(one.d).iter().product::<i64>(), -i64::from(one.d));
+            let parts = prime_discriminants(one.d);
+            assert_eq!(parts.iter().product::<i64>(), -i64::from(one.d));
+            // Every genus has as many classes.
+            let mut classes = vec![0; 1 << (parts.len() - 1)];
+            for form in forms(one.d, &parts) {
+                classes[form.genus] += 1 + u16::from(form.is_double);
+            }
+            assert_eq!(classes, vec![one.h / classes.len() as u16; classes.len()], "{one:?}");
         }
     }
 }

@@ -26,11 +26,6 @@ impl Modulus {
         a % &self.divisor
     }
 
-    /// The residue of a number that others need too.
-    pub(super) fn reduce_long(&self, a: &Natural) -> Natural {
-        a % &self.divisor
-    }
-
     /// The residue of an integer.
     pub(super) fn residue(&self, a: &IBig) -> Natural {
         let (sign, size) = a.clone().into_parts();
@@ -97,6 +92,23 @@ pub(super) fn jacobi(a: i64, n: &Natural) -> i32 {
     if bottom == 1 { sign } else { 0 }
 }
 
+/// The Jacobi symbol of a number over an odd one, as long.
+pub(super) fn jacobi_of_long(mut top: Natural, mut bottom: Natural) -> i32 {
+    let mut sign = 1;
+    while !top.is_zero() {
+        let twos = top.trailing_zeros().unwrap_or(0);
+        top >>= twos;
+        if twos % 2 == 1 && matches!(&bottom % 8u8, 3 | 5) {
+            sign = -sign;
+        }
+        if &top % 4u8 == 3 && &bottom % 4u8 == 3 {
+            sign = -sign;
+        }
+        (bottom, top) = (top.clone(), bottom % top);
+    }
+    if bottom == Natural::ONE { sign } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +117,23 @@ mod tests {
     fn symbols_of_composite_numbers_are_products() {
         assert_eq!(jacobi(21, &Natural::from(15u8)), 0);
         assert_eq!(jacobi(-7, &Natural::from(15u8)), 1);
+    }
+
+    #[test]
+    fn symbols_of_long_numbers_are_those_of_small_ones() {
+        let prime = (Natural::ONE << 127) - 1u8;
+        for a in 0..300u32 {
+            for n in (1..300u32).step_by(2) {
+                let (a, n) = (Natural::from(a), Natural::from(n));
+                assert_eq!(
+                    jacobi_of_long(a.clone(), n.clone()),
+                    jacobi(i64::try_from(&a).expect("it is small"), &n)
+                );
+            }
+            let square = Natural::from(a).pow(40) % &prime;
+            assert_eq!(jacobi_of_long(square, prime.clone()), i32::from(a > 0));
+        }
+        // -1 is no square modulo a number that is 3 modulo 4.
+        assert_eq!(jacobi_of_long(&prime - 1u8, prime), -1);
     }
 }

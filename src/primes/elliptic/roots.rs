@@ -2,57 +2,61 @@
 //!
 //! Source: D. G. Cantor and H. Zassenhaus, "A new algorithm for factoring polynomials over finite fields", Math. Comp.
 //! 36 (1981); Cohen, "A Course in Computational Algebraic Number Theory", algorithm 1.6.1: `(X + c)^((n-1)/2) - 1` has
-//! about half of the zeros.
+//! about half of the zeros. Here the polynomial is moved by `c` instead, so that what is raised is `X`.
 
 use super::modulus::Modulus;
+use super::square_roots::Field;
 use crate::primes::Natural;
+use crate::primes::primality::large::{Residues, Work};
 use dashu_int::ops::BitTest;
 
-/// Shifts `c` that are tried, each of which splits with probability of a half or more.
-const MOST_SHIFT: u64 = 200;
+/// Moves that are tried, each of which splits with probability of a half or more.
+const MOST_MOVES: u64 = 200;
 
 /// The search for a zero.
 #[derive(Debug)]
 pub(super) struct Search {
-    /// Coefficients without the leading one, which is 1; the constant one first.
+    /// Coefficients without the leading one, which is 1; the constant one first. The zeros are those of the polynomial
+    /// that was given, or some of them, each plus `moved`.
     f: Vec<Natural>,
-    shift: u64,
-    /// `X + c` to the power of the bits of the exponent from `next` up.
+    moved: u64,
+    /// `X` to the power of the bits of the exponent from `next` up.
     power: Vec<Natural>,
     next: usize,
 }
 
 impl Search {
     /// Begins with the coefficients, reduced, without the leading one, which is 1. There must be some.
-    pub(super) fn new(modulus: &Modulus, f: Vec<Natural>) -> Self {
+    pub(super) fn new(field: &Field, f: Vec<Natural>) -> Self {
         let mut search = Self {
             f,
-            shift: 0,
+            moved: 0,
             power: Vec::new(),
             next: 0,
         };
-        search.begin(modulus);
+        search.begin(field.modulus());
         search
     }
 
     fn begin(&mut self, modulus: &Modulus) {
-        self.shift += 1;
+        move_zeros(modulus, &mut self.f);
+        self.moved += 1;
         self.power = vec![Natural::ONE];
         self.power.resize(self.f.len(), Natural::ZERO);
         self.next = (modulus.n() >> 1).bit_len();
     }
 
     /// A zero, or that none was found. `None` after `over`, which is asked after every squaring.
-    pub(super) fn advance(&mut self, modulus: &Modulus, mut over: impl FnMut() -> bool) -> Option<Option<Natural>> {
-        let exponent = modulus.n() >> 1;
+    pub(super) fn advance(&mut self, field: &Field, mut over: impl FnMut() -> bool) -> Option<Option<Natural>> {
+        let modulus = field.modulus();
         while self.f.len() > 1 {
-            while self.next > 0 {
-                self.next -= 1;
-                self.power = remainder(modulus, square(&self.power), &self.f);
-                if exponent.bit(self.next) {
-                    self.times_shifted(modulus);
-                }
-                if over() {
+            if self.next > 0 {
+                field.large().run(Bout {
+                    search: self,
+                    exponent: modulus.n() >> 1,
+                    over: &mut over,
+                });
+                if self.next > 0 {
                     return None;
                 }
             }
@@ -65,40 +69,97 @@ impl Search {
                 let other = quotient(modulus, &self.f, &part);
                 self.f = if part.len() <= other.len() { part } else { other };
             }
-            if self.shift == MOST_SHIFT {
+            if self.moved == MOST_MOVES {
                 return Some(None);
             }
             self.begin(modulus);
         }
-        Some(self.f.first().map(|constant| modulus.negative(constant)))
+        let sum = self.f.first()? + self.moved;
+        Some(Some(modulus.negative(&modulus.reduce(sum))))
     }
+}
 
-    /// Multiplies the power by `X + c`.
-    fn times_shifted(&mut self, modulus: &Modulus) {
-        let top = self.power.last().cloned().unwrap_or_default();
-        for i in (0..self.f.len()).rev() {
-            let below = if i > 0 { &self.power[i - 1] } else { &Natural::ZERO };
-            let sum = &self.power[i] * self.shift + below + &top * modulus.negative(&self.f[i]);
-            self.power[i] = modulus.reduce(sum);
+/// Replaces a polynomial without its leading 1 by the one whose zeros are greater by 1.
+fn move_zeros(modulus: &Modulus, f: &mut [Natural]) {
+    // By the scheme of Horner at -1, again and again.
+    for from in 0..f.len() {
+        let mut above = Natural::ONE;
+        for coefficient in f[from..].iter_mut().rev() {
+            *coefficient = modulus.sub(coefficient, &above);
+            above = coefficient.clone();
         }
     }
 }
 
-/// The square of a polynomial, its coefficients not reduced.
-fn square(a: &[Natural]) -> Vec<Natural> {
-    let mut product = vec![Natural::ZERO; 2 * a.len() - 1];
-    for i in 0..a.len() {
-        for k in 0..i {
-            product[i + k] += &a[i] * &a[k];
+/// Goes on with the power.
+struct Bout<'a, F> {
+    search: &'a mut Search,
+    exponent: Natural,
+    over: F,
+}
+
+impl<F: FnMut() -> bool> Work for Bout<'_, F> {
+    type Output = ();
+
+    fn work<R: Residues>(mut self, ring: &R) {
+        let Search { f, power, next, .. } = self.search;
+        let enter = |coefficients: &[Natural]| -> Vec<R::Element> {
+            coefficients
+                .iter()
+                .map(|coefficient| ring.enter(coefficient.clone()))
+                .collect()
+        };
+        let zero = ring.zero();
+        let negative: Vec<_> = enter(f)
+            .iter()
+            .map(|coefficient| ring.sub(&zero, coefficient))
+            .collect();
+        let mut residues = enter(power);
+        while *next > 0 {
+            *next -= 1;
+            residues = square(ring, &residues, &negative);
+            if self.exponent.bit(*next) {
+                residues = times_x(ring, &residues, &negative);
+            }
+            if (self.over)() {
+                break;
+            }
         }
+        *power = residues.into_iter().map(|residue| ring.leave(residue)).collect();
     }
-    for coefficient in &mut product {
-        *coefficient <<= 1;
+}
+
+/// The square of a polynomial modulo one that is given by its coefficients without the leading 1, negated.
+fn square<R: Residues>(ring: &R, a: &[R::Element], negative: &[R::Element]) -> Vec<R::Element> {
+    let degree = a.len();
+    let twice: Vec<_> = a.iter().map(|coefficient| ring.add(coefficient, coefficient)).collect();
+    // From the top down, those of the quotient and then those of the remainder, each as one sum of products.
+    let mut coefficients = vec![ring.zero(); 2 * degree - 1];
+    for place in (0..2 * degree - 1).rev() {
+        let first = (place + 1).saturating_sub(degree);
+        let pairs = (first..place.div_ceil(2)).map(|low| [&twice[low], &a[place - low]]);
+        let middle = (place % 2 == 0).then(|| [&a[place / 2]; 2]);
+        let quotient = (first..degree - 1)
+            .take_while(|i| *i <= place)
+            .map(|i| [&coefficients[degree + i], &negative[place - i]]);
+        let all: Vec<_> = pairs.chain(middle).chain(quotient).collect();
+        coefficients[place] = ring.sum_of_products(&all);
     }
-    for (i, coefficient) in a.iter().enumerate() {
-        product[2 * i] += coefficient.sqr();
-    }
-    product
+    coefficients.truncate(degree);
+    coefficients
+}
+
+/// The product of a polynomial and `X`, modulo one that is given as for [`square`].
+fn times_x<R: Residues>(ring: &R, a: &[R::Element], negative: &[R::Element]) -> Vec<R::Element> {
+    let Some((top, others)) = a.split_last() else {
+        return Vec::new();
+    };
+    let zero = ring.zero();
+    std::iter::once(&zero)
+        .chain(others)
+        .zip(negative)
+        .map(|(below, negative)| ring.add(below, &ring.mul(top, negative)))
+        .collect()
 }
 
 /// The remainder by a polynomial given without its leading 1; as many coefficients as that.
@@ -170,7 +231,8 @@ mod tests {
     #[test]
     fn a_zero_of_a_product_of_linear_factors_is_found() {
         let n: Natural = "618970019642690137449562111".parse().expect("a number");
-        let modulus = Modulus::new(n);
+        let field = Field::new(n);
+        let modulus = field.modulus();
         let zeros: Vec<Natural> = (1..12u64).map(|k| modulus.reduce(Natural::from(k).pow(61))).collect();
         let mut product = vec![Natural::ONE];
         for zero in &zeros {
@@ -180,15 +242,15 @@ mod tests {
             }
         }
         product.pop();
-        let mut search = Search::new(&modulus, product);
+        let mut search = Search::new(&field, product);
         let zero = loop {
-            if let Some(zero) = search.advance(&modulus, || true) {
+            if let Some(zero) = search.advance(&field, || true) {
                 break zero;
             }
         };
         assert!(zeros.contains(&zero.expect("it splits")));
-        // X^2 + 1 has no zero, as -1 is no square: after every shift none is found.
-        let none = Search::new(&modulus, vec![Natural::ONE, Natural::ZERO]).advance(&modulus, || false);
+        // X^2 + 1 has no zero, as -1 is no square: after every move none is found.
+        let none = Search::new(&field, vec![Natural::ONE, Natural::ZERO]).advance(&field, || false);
         assert_eq!(none, Some(None));
     }
 }

@@ -4,7 +4,7 @@
 //! Knows nothing of what the number is. One remainder of the product costs a tenth of the remainders by its primes, a
 //! word at a time.
 
-use super::modulus::Modulus;
+use crate::primes::primality::large::{Large, Residues, Work};
 use crate::primes::{Natural, known};
 use dashu_int::ops::Gcd;
 
@@ -19,8 +19,9 @@ pub(crate) struct SmallPrimes(Vec<Natural>);
 /// The removal of small primes from a number, under way.
 #[derive(Debug)]
 pub(super) struct Removal {
-    modulus: Modulus,
-    /// The product, modulo the number, of the pieces before `next`.
+    n: Natural,
+    large: Large,
+    /// The product, modulo the number and but for a unit, of the pieces before `next`.
     product: Natural,
     next: usize,
 }
@@ -47,8 +48,9 @@ impl Removal {
     /// Begins with an odd number above 2^64.
     pub(super) fn new(n: Natural) -> Self {
         Self {
-            modulus: Modulus::new(n),
             product: Natural::ONE,
+            large: Large::new(n.clone()),
+            n,
             next: 0,
         }
     }
@@ -59,16 +61,17 @@ impl Removal {
         &mut self,
         primes: &SmallPrimes,
         pieces: usize,
-        mut over: impl FnMut() -> bool,
+        over: impl FnMut() -> bool,
     ) -> Option<Natural> {
-        for piece in primes.0.iter().take(pieces).skip(self.next) {
-            self.product = self.modulus.mul(&self.product, &self.modulus.reduce_long(piece));
-            self.next += 1;
-            if over() {
-                return None;
-            }
+        let pieces = primes.0.get(self.next..pieces.min(primes.0.len())).unwrap_or_default();
+        let product = std::mem::take(&mut self.product);
+        let (product, done) = self.large.run(Bout { product, pieces, over });
+        self.product = product;
+        self.next += done;
+        if done < pieces.len() {
+            return None;
         }
-        let mut rest = self.modulus.n().clone();
+        let mut rest = self.n.clone();
         let mut common = self.product.clone();
         loop {
             // The number itself, if it is made of these primes alone.
@@ -82,6 +85,31 @@ impl Removal {
             }
             rest /= &common;
         }
+    }
+}
+
+/// Goes on with a product.
+struct Bout<'a, F> {
+    product: Natural,
+    pieces: &'a [Natural],
+    over: F,
+}
+
+impl<F: FnMut() -> bool> Work for Bout<'_, F> {
+    /// The product, and how many pieces it went through.
+    type Output = (Natural, usize);
+
+    fn work<R: Residues>(mut self, ring: &R) -> (Natural, usize) {
+        let mut product = ring.enter(self.product);
+        let mut done = 0;
+        for piece in self.pieces {
+            product = ring.mul(&product, &ring.up_to_a_unit(piece));
+            done += 1;
+            if (self.over)() {
+                break;
+            }
+        }
+        (ring.leave(product), done)
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// Bits of an exponent that are taken at once.
 const WINDOW: usize = 4;
 
-/// The integers modulo a probable prime above 2^64, and what roots in it need.
+/// The integers modulo a probable prime above 2^64, and what roots there need.
 #[derive(Debug)]
 pub(crate) struct Field {
     modulus: Modulus,
@@ -40,6 +40,19 @@ impl Field {
     pub(super) fn n(&self) -> &Natural {
         self.modulus.n()
     }
+
+    /// Whether a small number has a root, if the modulus is prime.
+    pub(crate) fn has_root(&self, a: i64) -> bool {
+        jacobi(a, self.n()) == 1
+    }
+
+    pub(super) fn modulus(&self) -> &Modulus {
+        &self.modulus
+    }
+
+    pub(super) fn large(&self) -> &Large {
+        &self.large
+    }
 }
 
 /// The roots that are known.
@@ -52,7 +65,7 @@ pub(crate) struct Roots {
 
 impl Roots {
     /// Those that the root of a product of these needs.
-    pub(super) fn for_parts(&self, parts: &[i64]) -> Self {
+    pub(crate) fn for_parts(&self, parts: &[i64]) -> Self {
         let known = |part: &i64| Some((*part, self.of.get(part)?.clone()));
         Self {
             of: parts.iter().filter_map(known).collect(),
@@ -64,6 +77,14 @@ impl Roots {
     pub(crate) fn add(&mut self, other: Self) {
         self.of.extend(other.of);
         self.generator = self.generator.take().or(other.generator);
+    }
+
+    /// Takes the other root of one of them.
+    #[cfg(test)]
+    pub(super) fn negate(&mut self, field: &Field, part: i64) {
+        if let Some(root) = self.of.get_mut(&part) {
+            *root = field.modulus.negative(root);
+        }
     }
 
     /// The root of the product of these; `None` if one is not known.

@@ -107,7 +107,7 @@ impl Check {
     pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<bool> {
         let modulus = &self.modulus;
         if let Stage::Begun(multiple) = &mut self.stage {
-            let point = multiple.advance(&self.large, &self.a, &mut over)?;
+            let point = multiple.advance(modulus, &self.large, &self.a, &mut over)?;
             // Has an inverse: the multiple is right, and not 0, modulo every prime.
             let Some(inverse) = modulus.inverse(&point.z) else {
                 return Some(false);
@@ -123,7 +123,7 @@ impl Check {
         let Stage::Cofactor(multiple) = &mut self.stage else {
             return None;
         };
-        let point = multiple.advance(&self.large, &self.a, over)?;
+        let point = multiple.advance(modulus, &self.large, &self.a, over)?;
         let (x, y) = multiple.base();
         let square = modulus.square(&point.z);
         let is_unit = !point.z.is_zero() && (&point.z).gcd(modulus.n()) == Natural::ONE;

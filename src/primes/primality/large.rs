@@ -223,6 +223,20 @@ pub(crate) trait Residues: Ring {
     fn enter(&self, natural: Natural) -> Self::Element;
     /// The number below the modulus.
     fn leave(&self, element: Self::Element) -> Natural;
+    /// The sum of the products of these pairs.
+    fn sum_of_products(&self, pairs: &[[&Self::Element; 2]]) -> Self::Element {
+        pairs
+            .iter()
+            .fold(self.zero(), |sum, [a, b]| self.add(&sum, &self.mul(a, b)))
+    }
+    /// The residue of a number of any length times one that is coprime to the modulus, the same for all numbers of a
+    /// length: a factor in common with the modulus stays one.
+    fn up_to_a_unit(&self, number: &Natural) -> Self::Element {
+        let words = (self.modulus_bits() as usize - 1) / 64;
+        let radix = self.enter(Natural::ONE << (64 * words));
+        let horner = |sum, chunk: &[u64]| self.add(&self.mul(&sum, &radix), &self.enter(Natural::from_words(chunk)));
+        number.as_words().chunks(words).rev().fold(self.zero(), horner)
+    }
     /// Keeps a residue for the next bout. By default as its number, for rings where that takes next to nothing.
     fn keep(&self, element: Self::Element) -> Residue {
         Residue(self.leave(element).as_words().into())
@@ -245,6 +259,8 @@ pub(crate) trait Work {
 /// Checks that a ring modulo `n` does with two residues what dashu does.
 #[cfg(test)]
 pub(super) fn assert_agrees<R: Residues>(ring: &R, n: &Natural, [a, b]: [&Natural; 2]) {
+    use dashu_int::ops::Gcd;
+
     let (x, y) = (ring.enter(a.clone()), ring.enter(b.clone()));
     assert_eq!(ring.leave(x.clone()), *a);
     assert!(ring.equal(&ring.take(ring.keep(x.clone())), &x));
@@ -255,9 +271,19 @@ pub(super) fn assert_agrees<R: Residues>(ring: &R, n: &Natural, [a, b]: [&Natura
     assert_eq!(ring.leave(ring.add(&x, &y)), (a + b) % n);
     assert_eq!(ring.leave(ring.sub(&x, &y)), (a + n - b) % n);
     assert!(ring.equal(&ring.sub(&ring.add(&x, &y), &y), &x));
+    for count in [0usize, 1, 2, 3, 50, 200] {
+        let pairs = [[&x, &x], [&x, &y]].repeat(count);
+        assert_eq!(ring.leave(ring.sum_of_products(&pairs)), (a + b) * a * count % n);
+    }
     assert!(ring.equal(&ring.sub(&x, &x), &ring.zero()));
     assert_eq!(ring.equal(&x, &y), a == b);
     assert_eq!(ring.leave(ring.one()), Natural::ONE);
+    // By the power of 2 that is as long.
+    let long = (a << 1000) * b + (Natural::ONE << (n.bit_len() * 5 / 2));
+    let power = Natural::ONE << (long.bit_len() - 1);
+    let [of_long, of_power] = [&long, &power].map(|number| ring.leave(ring.up_to_a_unit(number)));
+    assert_eq!(of_long * &power % n, &of_power * long % n);
+    assert_eq!((&of_power).gcd(n), Natural::ONE);
 }
 
 /// Whether `n` is a multiple of a prime other than itself that is below `limit` (at most 2^20) or not far above.

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 /// Bits of a limb.
 pub(super) const BITS: usize = 52;
-pub(super) const MASK: u64 = (1 << BITS) - 1;
+const MASK: u64 = (1 << BITS) - 1;
 
 /// Limbs in a register.
 pub(super) const LANES: usize = 8;
@@ -30,6 +30,15 @@ pub(super) const MOST: usize = 2048;
 /// Whether the processor multiplies words of 52 bits.
 pub(super) fn available() -> bool {
     has!("avx512f", "avx512ifma")
+}
+
+/// The limbs of a number that is given by its words, from bit `from` on; beyond the number they are 0.
+pub(super) fn split(words: &[u64], from: usize, limbs: &mut [u64]) {
+    for (i, limb) in limbs.iter_mut().enumerate() {
+        let (word, shift) = ((from + i * BITS) / 64, (from + i * BITS) % 64);
+        let at = |word| u128::from(words.get(word).copied().unwrap_or(0));
+        *limb = ((at(word) | at(word + 1) << 64) >> shift) as u64 & MASK;
+    }
 }
 
 /// A product before its carries: the sums of the low halves by their column, and those of the high halves.
@@ -83,6 +92,32 @@ impl Columns {
         }
     }
 
+    /// All columns of the sum of the products of these pairs.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub(super) fn sum_of_products<'a>(&mut self, pairs: impl Iterator<Item = [&'a [u64]; 2]> + Clone) {
+        let (columns, mut c) = (self.low.len(), 0);
+        self.high[0] = 0;
+        while c + PAD <= columns {
+            self.sum_block::<4>(pairs.clone(), c);
+            c += PAD;
+        }
+        while c < columns {
+            self.sum_block::<1>(pairs.clone(), c);
+            c += LANES;
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn sum_block<'a, const U: usize>(&mut self, pairs: impl Iterator<Item = [&'a [u64]; 2]>, c: usize) {
+        let mut sums = [[_mm512_setzero_si512(); U]; 2];
+        for [a, b] in pairs {
+            let first = (c + 1).saturating_sub(a.len());
+            let last = (c + U * LANES).min(a.len());
+            sums = rows::<U>(sums, &a[first..last], b, PAD + c - first);
+        }
+        self.put(c, sums);
+    }
+
     /// All columns of `a a`.
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn square(&mut self, a: &[u64]) {
@@ -103,10 +138,7 @@ impl Columns {
 
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn multiply_block<const U: usize>(&mut self, a: &[u64], b: &[u64], c: usize) {
-        let first = (c + 1).saturating_sub(a.len());
-        let last = (c + U * LANES).min(a.len());
-        let sums = rows::<U>([[_mm512_setzero_si512(); U]; 2], &a[first..last], b, PAD + c - first);
-        self.put(c, sums);
+        self.sum_block::<U>(std::iter::once([a, b]), c);
     }
 
     /// Every product of two different limbs once, doubled in the end, and then the squares.
@@ -118,7 +150,8 @@ impl Columns {
         let middle = c / 2;
         let zero = _mm512_setzero_si512();
         let mut sums = rows::<U>([[zero; U]; 2], &a[first..middle], padded, PAD + c - first);
-        for (i, limb) in a.iter().enumerate().take(middle + U * LANES / 2).skip(middle) {
+        let end = a.len().min(middle + U * LANES / 2);
+        for (limb, i) in a[middle..end].iter().zip(middle..) {
             let x = _mm512_set1_epi64(*limb as i64);
             let window = &padded[PAD + c - i..][..U * LANES];
             for u in 0..U {

@@ -14,7 +14,7 @@
 #![allow(unsafe_code)]
 
 use super::large::{Residue, Residues, about_the_modulus};
-use super::limbs::{self, BITS, Columns, LANES, MASK, MOST, PAD};
+use super::limbs::{self, BITS, Columns, LANES, MOST, PAD};
 use super::ring::Ring;
 use crate::primes::Natural;
 use dashu_int::ops::{BitTest, SquareRoot};
@@ -27,12 +27,7 @@ pub(super) struct Element(Box<[u64]>);
 impl Element {
     fn new(n: &Natural, limbs: usize) -> Self {
         let mut padded = vec![0; limbs + 2 * PAD].into_boxed_slice();
-        let words = n.as_words();
-        for (i, limb) in padded[PAD..PAD + limbs].iter_mut().enumerate() {
-            let (word, shift) = (i * BITS / 64, i * BITS % 64);
-            let at = |word| u128::from(words.get(word).copied().unwrap_or(0));
-            *limb = ((at(word) | at(word + 1) << 64) >> shift) as u64 & MASK;
-        }
+        limbs::split(n.as_words(), 0, &mut padded[PAD..PAD + limbs]);
         Self(padded)
     }
 
@@ -102,6 +97,8 @@ impl Prepared {
 pub(super) struct Long<'a> {
     modulus: &'a Natural,
     prepared: &'a Prepared,
+    /// New residues are copies of it: memory that is asked for as zeros comes from a slower part of the allocator.
+    zero: Element,
     scratch: RefCell<Scratch>,
 }
 
@@ -127,25 +124,34 @@ impl<'a> Long<'a> {
         Self {
             modulus,
             prepared,
+            zero: Element(vec![0; prepared.n.0.len()].into_boxed_slice()),
             scratch: RefCell::new(scratch),
         }
     }
 
     /// The residue of a product by its columns.
     fn reduced(&self, fill: impl FnOnce(&mut Columns)) -> Element {
+        let scratch = &mut *self.scratch.borrow_mut();
+        fill(&mut scratch.columns);
+        // SAFETY: `Prepared` exists, so the processor has the instructions.
+        unsafe { scratch.columns.carry(0, &mut scratch.product) };
+        let mut result = self.zero();
+        self.reduce(scratch, &mut result);
+        result
+    }
+
+    /// Reduces the product.
+    fn reduce(&self, scratch: &mut Scratch, result: &mut Element) {
         let Scratch {
             columns,
             product,
             multiple,
             high,
-        } = &mut *self.scratch.borrow_mut();
+        } = scratch;
         let Prepared { n, inverse, .. } = self.prepared;
         let limbs = multiple.len();
-        fill(columns);
-        let mut result = Element(vec![0; limbs + 2 * PAD].into_boxed_slice());
         // SAFETY: `Prepared` exists, so the processor has the instructions.
         unsafe {
-            columns.carry(0, product);
             columns.multiply(&product[..limbs], &inverse.0, 0..limbs);
             columns.carry(0, multiple);
             columns.multiply(multiple, &n.0, limbs - LANES..2 * limbs);
@@ -156,7 +162,6 @@ impl<'a> Long<'a> {
                 limbs::add(result.limbs_mut(), n.limbs());
             }
         }
-        result
     }
 }
 
@@ -175,13 +180,40 @@ impl Residues for Long<'_> {
     fn take(&self, residue: Residue) -> Element {
         Element(residue.0)
     }
+    fn sum_of_products(&self, pairs: &[[&Element; 2]]) -> Element {
+        // A sum below n R / 2 is reduced as a product is, and columns have room for so many limbs.
+        let spare = self.scratch.borrow().multiple.len() * BITS - self.modulus.bit_len();
+        let limbs = self.scratch.borrow().multiple.len();
+        let most = (MOST / limbs).min(1 << (spare - 1).min(10));
+        let sum = |pairs: &[[&Element; 2]]| {
+            // SAFETY: `Prepared` exists, so the processor has the instructions.
+            self.reduced(|columns| unsafe { columns.sum_of_products(pairs.iter().map(|[a, b]| [a.limbs(), &b.0])) })
+        };
+        let sums = pairs.chunks(most).map(sum);
+        sums.reduce(|a, b| self.add(&a, &b)).unwrap_or_else(|| self.zero())
+    }
+    fn up_to_a_unit(&self, number: &Natural) -> Element {
+        let scratch = &mut *self.scratch.borrow_mut();
+        let limbs = scratch.multiple.len();
+        let mut sum = self.zero();
+        // From the low end on, as many limbs as the modulus has are added and the sum is divided by R.
+        for from in (0..number.bit_len()).step_by(limbs * BITS) {
+            let (low, high) = scratch.product.split_at_mut(limbs);
+            limbs::split(number.as_words(), from, low);
+            high.fill(0);
+            // SAFETY: `Prepared` exists, so the processor has the instructions.
+            high[0] = unsafe { limbs::add(low, sum.limbs()) }.into();
+            self.reduce(scratch, &mut sum);
+        }
+        sum
+    }
 }
 
 impl Ring for Long<'_> {
     type Element = Element;
 
     fn zero(&self) -> Element {
-        Element(vec![0; self.prepared.n.0.len()].into_boxed_slice())
+        self.zero.clone()
     }
     fn one(&self) -> Element {
         self.prepared.one.clone()

@@ -73,13 +73,24 @@ impl<'a> Words<'a> {
     #[inline]
     fn reduced(&self, fill: impl FnOnce(Rows, &mut [u64], &mut [u64])) -> Element {
         let [product, room] = &mut *self.rooms.borrow_mut();
+        fill(self.prepared.rows, product, room);
+        let is_over = self.reduce(product);
+        let n = &self.prepared.n.0;
+        let mut result = Element(product[n.len()..].into());
+        subtract_if(&mut result.0, n, is_over);
+        result
+    }
+
+    /// Replaces the high half of `T` by `(T + m n) / R` with the `m` below `R` that makes it whole; whether that is
+    /// longer by a bit.
+    #[inline]
+    fn reduce(&self, product: &mut [u64]) -> bool {
         let Prepared {
             rows,
             n,
             negative_inverse,
             ..
         } = self.prepared;
-        fill(*rows, product, room);
         let words = n.0.len();
         let mut is_over = false;
         for done in 0..words {
@@ -88,9 +99,7 @@ impl<'a> Words<'a> {
             let carry = rows.add(rest, &n.0, multiple);
             is_over |= add_word(&mut rest[words..], carry);
         }
-        let mut result = Element(product[words..].into());
-        subtract_if(&mut result.0, &n.0, is_over);
-        result
+        is_over
     }
 }
 
@@ -121,6 +130,43 @@ impl Residues for Words<'_> {
     }
     fn take(&self, residue: Residue) -> Element {
         Element(residue.0)
+    }
+    fn sum_of_products(&self, pairs: &[[&Element; 2]]) -> Element {
+        let n = &self.prepared.n.0;
+        let mut sum = vec![0; 2 * n.len() + 1];
+        let [product, room] = &mut *self.rooms.borrow_mut();
+        for [a, b] in pairs {
+            products::mul(self.prepared.rows, product, &a.0, &b.0, room);
+            let (low, high) = sum.split_at_mut(2 * n.len());
+            high[0] += u64::from(add(low, product));
+        }
+        // One word more than a product has, so nothing is over: it is at most n for each pair and one.
+        self.reduce(&mut sum);
+        let (result, top) = sum[n.len()..].split_at_mut(n.len());
+        while top[0] > 0 {
+            top[0] -= u64::from(subtract(result, n));
+        }
+        while !result.iter().rev().lt(n.iter().rev()) {
+            subtract(result, n);
+        }
+        Element((*result).into())
+    }
+    fn up_to_a_unit(&self, number: &Natural) -> Element {
+        // From the low end on, as many words as the modulus has are added and the sum is divided by R.
+        let add_words = |sum: Element, chunk: &[u64]| {
+            self.reduced(|_, product, _| {
+                let (low, high) = product.split_at_mut(sum.0.len());
+                let (own, rest) = low.split_at_mut(chunk.len());
+                own.copy_from_slice(chunk);
+                rest.fill(0);
+                high.fill(0);
+                high[0] = add(low, &sum.0).into();
+            })
+        };
+        number
+            .as_words()
+            .chunks(self.prepared.n.0.len())
+            .fold(self.zero(), add_words)
     }
 }
 
