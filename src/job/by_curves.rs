@@ -8,7 +8,7 @@ use super::{Budget, Damaged, Plan, Reader, Writer};
 use crate::primes::Natural;
 use crate::primes::elliptic::attempt::{Attempt, Order};
 use crate::primes::elliptic::construction::Construction;
-use crate::primes::elliptic::discriminant::{self, Discriminant};
+use crate::primes::elliptic::discriminant::{self, Discriminant, LEVELS, Table};
 use crate::primes::elliptic::small_primes::SmallPrimes;
 use crate::primes::elliptic::square_roots::{Field, Roots};
 use crate::primes::elliptic::step::Step;
@@ -33,8 +33,10 @@ const ORDERS: f64 = 0.7;
 #[derive(Debug)]
 pub(super) struct ByCurves {
     n: Natural,
+    /// The discriminants of the levels that are there, one level after the other.
     table: Vec<Discriminant>,
-    /// With the table.
+    level: usize,
+    /// With the first level.
     primes: Option<Arc<SmallPrimes>>,
     links: Vec<Link>,
     stage: Stage,
@@ -57,9 +59,10 @@ struct Link {
 
 #[derive(Debug)]
 enum Stage {
-    /// The table is to be made, or is being made; then the search goes on from this index, or with the constructions.
+    /// The next level is to be made, or is being made by a slice that has it; then the search goes on from this index,
+    /// or with the constructions.
     Table {
-        is_cut: bool,
+        table: Option<Box<Table>>,
         first: usize,
     },
     /// The order of the last link's `q` is looked for.
@@ -95,7 +98,8 @@ struct Curves {
 pub struct Slice(u64, Work);
 
 enum Work {
-    Table,
+    /// With whether small primes are to be made, too.
+    Table(Box<Table>, bool),
     Attempt(usize, Box<Attempt>),
     Construct(usize, Box<Construction>),
 }
@@ -104,11 +108,22 @@ enum Work {
 pub struct Partial(u64, Found);
 
 enum Found {
-    Table(Vec<Discriminant>, SmallPrimes),
+    Table(Vec<Discriminant>, Option<SmallPrimes>),
+    Tabling(Box<Table>),
     Attempted(usize, Option<Order>, Roots),
     Attempting(usize, Box<Attempt>),
     Constructed(usize, Option<Step>),
     Constructing(usize, Box<Construction>),
+}
+
+impl Stage {
+    /// Makes a level of the table, if there is one.
+    fn table(level: usize, first: usize) -> Self {
+        Self::Table {
+            table: (level < LEVELS).then(|| Box::new(Table::new(level))),
+            first,
+        }
+    }
 }
 
 impl Orders {
@@ -170,10 +185,8 @@ impl ByCurves {
             table: Vec::new(),
             primes: None,
             links: Vec::new(),
-            stage: Stage::Table {
-                is_cut: false,
-                first: 0,
-            },
+            level: 0,
+            stage: Stage::table(0, 0),
             generation: 0,
             progress: 0.0,
         }
@@ -187,6 +200,22 @@ impl ByCurves {
     /// The number whose order is looked for.
     fn tip(&self) -> &Natural {
         self.links.last().map_or(&self.n, |link| &link.order.q)
+    }
+
+    /// Goes on from this index with the levels that are there, or makes the next one if that is not enough.
+    fn tabled(&mut self, mut first: usize) {
+        let is_missing = |index: usize| index >= self.table.len();
+        let missing = self.links.iter().position(|link| is_missing(link.index));
+        if self.level < LEVELS && (missing.is_some() || is_missing(first)) {
+            self.stage = Stage::table(self.level, first);
+            return;
+        }
+        // A checkpoint may hold what no plan wrote.
+        if let Some(at) = missing {
+            self.links.truncate(at);
+            first = 0;
+        }
+        self.search(first);
     }
 
     /// Begins the search for the order of the tip; or the curves, if it is a word.
@@ -235,7 +264,13 @@ impl ByCurves {
             });
             self.search(0);
         } else if orders.first >= self.table.len() {
-            self.back(self.links.len().saturating_sub(1));
+            let first = orders.first;
+            if self.level < LEVELS {
+                self.generation += 1;
+                self.stage = Stage::table(self.level, first);
+            } else {
+                self.back(self.links.len().saturating_sub(1));
+            }
         }
     }
 
@@ -280,12 +315,7 @@ impl Plan for ByCurves {
 
     fn cut(&mut self) -> Option<Slice> {
         let work = match &mut self.stage {
-            Stage::Table { is_cut, .. } => {
-                if std::mem::replace(is_cut, true) {
-                    return None;
-                }
-                Work::Table
-            }
+            Stage::Table { table, .. } => Work::Table(table.take()?, self.primes.is_none()),
             Stage::Orders(orders) => {
                 let (index, attempt) = orders.cut(&self.table, self.primes.as_ref()?)?;
                 Work::Attempt(index, Box::new(attempt))
@@ -311,7 +341,10 @@ impl Plan for ByCurves {
     fn run(Slice(generation, work): Slice, budget: Budget<'_>) -> Partial {
         let over = || budget.over();
         let found = match work {
-            Work::Table => Found::Table(discriminant::table(), SmallPrimes::new()),
+            Work::Table(mut table, with_primes) => match table.advance(over) {
+                Some(table) => Found::Table(table, with_primes.then(SmallPrimes::new)),
+                None => Found::Tabling(table),
+            },
             Work::Attempt(index, mut attempt) => match attempt.advance(over) {
                 Some(order) => Found::Attempted(index, order, attempt.into_roots()),
                 None => Found::Attempting(index, attempt),
@@ -330,16 +363,13 @@ impl Plan for ByCurves {
         }
         match (found, &mut self.stage) {
             (Found::Table(table, primes), Stage::Table { first, .. }) => {
-                let mut first = *first;
-                self.table = table;
-                self.primes = Some(Arc::new(primes));
-                // A checkpoint may hold what no plan wrote.
-                if let Some(at) = self.links.iter().position(|link| link.index >= self.table.len()) {
-                    self.links.truncate(at);
-                    first = 0;
-                }
-                self.search(first);
+                let first = *first;
+                self.table.extend(table);
+                self.level += 1;
+                self.primes = self.primes.take().or(primes.map(Arc::new));
+                self.tabled(first);
             }
+            (Found::Tabling(paused), Stage::Table { table, .. }) => *table = Some(paused),
             (Found::Attempted(index, order, roots), Stage::Orders(orders)) => {
                 orders.roots.add(roots);
                 orders.over.insert(index, order);
@@ -379,11 +409,13 @@ impl Plan for ByCurves {
     }
 
     fn memory(&self, workers: usize) -> u64 {
-        // A step takes some bits off; a link is a dozen numbers with those of its text. A construction has a class
-        // polynomial in fixed point. A root is kept for each prime discriminant, with its place in a map.
+        // The table of the last level with its class numbers is 7 MB. A step takes some bits off; a link is a dozen
+        // numbers with those of its text. A construction has the class polynomial in fixed point, of more and longer
+        // coefficients in later levels. A root is kept for each prime discriminant, with its place in a map.
+        let polynomial = [2 << 20, 4 << 20, 10 << 20][self.level.saturating_sub(1)];
         let links = self.n.bit_len() as u64 / 3 * 12 * bytes(&self.n);
         let roots = discriminant::MOST_PARTS * (bytes(&self.n) + 32);
-        (1 << 20) + links + roots + workers as u64 * (2 << 20) + (workers + AHEAD) as u64 * 300 * bytes(&self.n)
+        (8 << 20) + links + roots + workers as u64 * polynomial + (workers + AHEAD) as u64 * 300 * bytes(&self.n)
     }
 
     fn save(&self) -> Option<Vec<u8>> {
@@ -454,7 +486,7 @@ impl Plan for ByCurves {
             });
         }
         reader.finish()?;
-        plan.stage = Stage::Table { is_cut: false, first };
+        plan.stage = Stage::table(0, first);
         Ok(plan)
     }
 }

@@ -12,8 +12,9 @@ use dashu_int::ops::BitTest;
 /// without a pause.
 const MOST_ROOT_BITS: usize = 1024;
 
-/// Longer numbers are not certified: the proof of one of 600 digits takes about a minute, and its text 100 KB.
-const MOST_CERTIFIED_BITS: usize = 2048;
+/// Longer numbers are not certified: the proof of one of 1,200 digits takes a minute and a half of CPU, and its text
+/// 520 KB.
+const MOST_CERTIFIED_BITS: usize = 4096;
 
 pub(super) const VERBS: [Arithmetic; 6] = [
     Arithmetic {
@@ -90,7 +91,7 @@ pub(super) fn register(registry: &mut Registry) {
             "the number that the one before leads to. The first and the last are forms of",
             "PARI/GP, where primecertisvalid checks them; it has none for N+1, so with",
             "form=pari only these are used. If N is not prime, the answer is 'composite'.",
-            "N is from 2 to 2^2048-1. check= answers yes or no; a proof by curves of 300",
+            "N is from 2 to 2^4096-1. check= answers yes or no; a proof by curves of 300",
             "digits has 30 KB: a line may be as long with 'serve --max-line', HTTP takes",
             "32 KiB.",
             "certify 10^30+57 -> OK [1000000000000000000000000000057,[..]]",

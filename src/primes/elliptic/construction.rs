@@ -48,8 +48,8 @@ struct Curve {
 }
 
 impl Construction {
-    /// Begins that of the curve modulo `n` with complex multiplication by the discriminant `-d`, of this order; with the
-    /// roots that are known.
+    /// Begins that of the curve modulo `n` with complex multiplication by the discriminant `-d`, of this order. The
+    /// roots are those that are known of the prime discriminants.
     pub(crate) fn new(n: Natural, d: u32, order: Order, roots: Roots) -> Self {
         let stage = match d {
             3 | 4 => Stage::Curve(Curve::new(Natural::ONE)),

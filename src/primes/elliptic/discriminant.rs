@@ -6,16 +6,21 @@
 
 use super::modulus::jacobi;
 use crate::primes::Natural;
+use std::ops::Range;
 
-/// Discriminants are above `-LIMIT`.
-const LIMIT: u32 = 50_000;
-
-/// The prime discriminants that others above `-LIMIT` may be products of: an odd prime has one, and there are -4, 8 and
-/// -8.
-pub(crate) const MOST_PARTS: u64 = 5_135;
+/// The discriminants of a level are above minus this, and those of the next one beyond.
+const LIMITS: [u32; LEVELS] = [50_000, 200_000, 800_000];
 
 /// Classes in a genus of a discriminant that is used: the degree of the polynomial whose zero is looked for.
 const MOST_IN_GENUS: u16 = 50;
+
+/// How many levels there are. By the chances of each discriminant, one of 600 primes of 400 digits has no order for one
+/// of the first level, and one of 100 of 616 digits; for one of any level one of 6,000 of 616 digits has none, and one
+/// of 600 of 1,000 digits.
+pub(crate) const LEVELS: usize = 3;
+
+/// The prime discriminants that others may be products of: an odd prime has one, and there are -4, 8 and -8.
+pub(crate) const MOST_PARTS: u64 = 63_953;
 
 /// A fundamental discriminant `-d` with its class number `h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,52 +42,97 @@ pub(super) struct Form {
     pub(super) genus: usize,
 }
 
-/// The discriminants in the order in which they are tried: by the work that one takes until it serves. A prime that is
-/// a square modulo all parts is a norm with the chance of one in the classes of a genus, and each attempt takes a root;
-/// the zero of the polynomial of a genus takes the square of its classes, but once a step. The proportion is as
-/// measured. Takes some milliseconds.
-pub(crate) fn table() -> Vec<Discriminant> {
-    let mut classes = vec![0u16; LIMIT as usize];
-    for_forms(LIMIT, |a, b, c| {
-        // (a, b, c) and (a, -b, c) are different classes unless one of these holds.
-        let count = if b == 0 || b == a || a == c { 1 } else { 2 };
-        classes[(4 * a * c - b * b) as usize] += count;
-    });
-    let mut has_square = vec![false; LIMIT as usize];
-    for square in (3u32..).step_by(2).map(|p| p * p).take_while(|square| *square < LIMIT) {
-        for multiple in (square..LIMIT).step_by(square as usize) {
-            has_square[multiple as usize] = true;
-        }
-    }
-    // An odd one is 1 modulo 4; the quarter of an even one is 2 or 3.
-    let is_fundamental = |d: &u32| match d % 4 {
-        3 => !has_square[*d as usize],
-        0 => matches!(d / 4 % 4, 1 | 2) && !has_square[*d as usize],
-        _ => false,
-    };
-    let mut table: Vec<(u32, Discriminant)> = (3..LIMIT)
-        .filter(is_fundamental)
-        .filter_map(|d| {
-            let h = classes[d as usize];
-            let in_genus = h >> (prime_discriminants(d).len() - 1);
-            let work = 32 * u32::from(in_genus) + u32::from(in_genus).pow(2);
-            (in_genus <= MOST_IN_GENUS).then_some((work, Discriminant { d, h }))
-        })
-        .collect();
-    table.sort_by_key(|(work, discriminant)| (*work, discriminant.d));
-    table.into_iter().map(|(_, discriminant)| discriminant).collect()
+/// The table of the discriminants of a level, under way.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// The first one, and the first one beyond.
+    range: Range<u32>,
+    /// The class numbers from the first one on, of the forms up to `a`.
+    classes: Vec<u16>,
+    a: u32,
+    /// Those that are fundamental and were looked at are before `next`.
+    next: u32,
+    found: Vec<(u32, Discriminant)>,
 }
 
-/// All reduced forms `(a, b, c)` with `b >= 0` and `4 a c - b^2 < limit`.
-fn for_forms(limit: u32, mut f: impl FnMut(u32, u32, u32)) {
-    for a in 1.. {
-        if 3 * a * a >= limit {
+impl Table {
+    /// Begins that of a level below [`LEVELS`].
+    pub(crate) fn new(level: usize) -> Self {
+        let first = level.checked_sub(1).map_or(3, |before| LIMITS[before]);
+        let range = first..LIMITS[level];
+        Self {
+            classes: vec![0; range.len()],
+            a: 1,
+            next: first,
+            found: Vec::new(),
+            range,
+        }
+    }
+
+    /// The discriminants in the order in which they are tried: by the work that one takes until it serves. A prime that
+    /// is a square modulo all parts is a norm with the chance of one in the classes of a genus, and each attempt takes
+    /// a root; the zero of the polynomial of a genus takes the square of its classes, but once a step. The proportion
+    /// is as measured. `None` after `over`, which is asked every few tenths of a millisecond.
+    pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Vec<Discriminant>> {
+        while 3 * self.a * self.a < self.range.end {
+            self.count_forms();
+            self.a += 1;
+            if over() {
+                return None;
+            }
+        }
+        while self.next < self.range.end {
+            let end = self.range.end.min(self.next + 500);
+            for d in self.next..end {
+                self.look_at(d);
+            }
+            self.next = end;
+            if over() {
+                return None;
+            }
+        }
+        self.found
+            .sort_unstable_by_key(|(work, discriminant)| (*work, discriminant.d));
+        Some(self.found.iter().map(|(_, discriminant)| *discriminant).collect())
+    }
+
+    /// Counts the reduced forms `(a, b, c)` with `b >= 0` of the discriminants in the range.
+    fn count_forms(&mut self) {
+        let (a, Range { start, end }) = (self.a, self.range.clone());
+        for b in 0..=a {
+            for c in a.max((start + b * b).div_ceil(4 * a))..=(end - 1 + b * b) / (4 * a) {
+                // (a, b, c) and (a, -b, c) are different classes unless one of these holds.
+                let count = if b == 0 || b == a || a == c { 1 } else { 2 };
+                self.classes[(4 * a * c - b * b - start) as usize] += count;
+            }
+        }
+    }
+
+    /// Takes `-d` in, if it is fundamental.
+    fn look_at(&mut self, d: u32) {
+        // An odd one is 1 modulo 4; the quarter of an even one is 2 or 3. No odd square divides it.
+        if d % 4 != 3 && !(d.is_multiple_of(4) && matches!(d / 4 % 4, 1 | 2)) {
             return;
         }
-        for b in 0..=a {
-            for c in a..=(limit - 1 + b * b) / (4 * a) {
-                f(a, b, c);
+        let mut rest = d >> d.trailing_zeros();
+        let mut parts = u32::from(d.is_multiple_of(2));
+        let mut p = 3;
+        while p * p <= rest {
+            if rest.is_multiple_of(p) {
+                rest /= p;
+                parts += 1;
+                if rest.is_multiple_of(p) {
+                    return;
+                }
             }
+            p += 2;
+        }
+        parts += u32::from(rest > 1);
+        let h = self.classes[(d - self.range.start) as usize];
+        let in_genus = h >> (parts - 1);
+        if in_genus <= MOST_IN_GENUS {
+            let work = 32 * u32::from(in_genus) + u32::from(in_genus).pow(2);
+            self.found.push((work, Discriminant { d, h }));
         }
     }
 }
@@ -155,21 +205,23 @@ pub(crate) fn prime_discriminants(d: u32) -> Vec<i64> {
 }
 
 #[cfg(test)]
+pub(super) fn table(level: usize) -> Vec<Discriminant> {
+    Table::new(level).advance(|| false).expect("it does not pause")
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     #[test]
     fn class_numbers_are_those_on_record() {
-        let table = table();
+        let table = table(0);
         // A014602, the discriminants of class number 1; A014603, the first of class number 2.
         let of = |h: u16| -> Vec<u32> { table.iter().filter(|one| one.h == h).map(|one| one.d).collect() };
         assert_eq!(of(1), [3, 4, 7, 8, 11, 19, 43, 67, 163]);
         assert_eq!(of(2)[..6], [15, 20, 24, 35, 40, 51]);
         assert_eq!(of(2).len(), 18);
         assert_eq!(of(3).len(), 16);
-        let parts: BTreeSet<i64> = table.iter().flat_map(|one| prime_discriminants(one.d)).collect();
-        assert!(parts.len() as u64 <= MOST_PARTS, "{}", parts.len());
         for one in &table {
             let parts = prime_discriminants(one.d);
             assert_eq!(parts.iter().product::<i64>(), -i64::from(one.d));
@@ -180,5 +232,25 @@ mod tests {
             }
             assert_eq!(classes, vec![one.h / classes.len() as u16; classes.len()], "{one:?}");
         }
+    }
+    #[test]
+    fn levels_go_on_where_the_one_before_ends_however_they_are_cut() {
+        // PARI's `qfbclassno`.
+        let of = |table: &[Discriminant], d: u32| table.iter().find(|one| one.d == d).map(|one| one.h);
+        assert_eq!(of(&table(0), 49_992), Some(56));
+        let mut cut = Table::new(1);
+        let second = loop {
+            if let Some(table) = cut.advance(|| true) {
+                break table;
+            }
+        };
+        assert_eq!(second, table(1));
+        assert!(second.iter().all(|one| (50_000..200_000).contains(&one.d)));
+        assert_eq!(of(&second, 50_003), Some(56));
+        let is_prime = |n: u32| crate::primes::primality::is_prime_u64(n.into());
+        assert_eq!(
+            MOST_PARTS,
+            2 + (2..LIMITS[LEVELS - 1]).filter(|n| is_prime(*n)).count() as u64
+        );
     }
 }

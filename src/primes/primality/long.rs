@@ -181,9 +181,10 @@ impl Residues for Long<'_> {
         Element(residue.0)
     }
     fn sum_of_products(&self, pairs: &[[&Element; 2]]) -> Element {
-        // A sum below n R / 2 is reduced as a product is, and columns have room for so many limbs.
-        let spare = self.scratch.borrow().multiple.len() * BITS - self.modulus.bit_len();
-        let limbs = self.scratch.borrow().multiple.len();
+        // A sum below n R / 2 is reduced as a product is, and a column has room for the halves of products of `MOST`
+        // limbs.
+        let limbs = self.zero.limbs().len();
+        let spare = limbs * BITS - self.modulus.bit_len();
         let most = (MOST / limbs).min(1 << (spare - 1).min(10));
         let sum = |pairs: &[[&Element; 2]]| {
             // SAFETY: `Prepared` exists, so the processor has the instructions.
