@@ -330,9 +330,13 @@ fn a_file_of_users_whose_owner_cannot_be_kept_stays_as_it_was() {
     let open = |path: &str, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
     open(&file, 0o644);
     open(&directory.path(""), 0o777);
-    // The program may be where others cannot reach it.
+    // The program may be where others cannot reach it. Copied by another process, for a child that is started meanwhile
+    // would inherit the file that is written, and a program that is open for writing is not executed.
     let program = directory.path("primed");
-    fs::copy(env!("CARGO_BIN_EXE_primed"), &program).expect("there is space");
+    let copied = Command::new("cp")
+        .args([env!("CARGO_BIN_EXE_primed"), &program])
+        .status();
+    assert!(copied.is_ok_and(|status| status.success()), "there is no space");
     let (text_before, access_before) = (directory.read("users"), access(&file));
     let mut remove = Command::new(&program);
     remove.args(["user", "remove", &file, "ann"]).uid(12_345).gid(12_345);
