@@ -203,7 +203,7 @@ impl Factor {
             let product = positive(&self.parts, subset);
             let root = roots.of_product(field, &product)?;
             let mut weight = modulus.inverse(&modulus.reduce(root * self.traces.len()))?;
-            // The positive root is that of the absolute values: two factors i less for each two negative numbers.
+            // The root of each negative one of k has a factor i that the positive root of the product lacks: i^k.
             if product.iter().filter(|part| **part < 0).count() % 4 == 2 {
                 weight = modulus.negative(&weight);
             }

@@ -13,7 +13,7 @@ use super::step::{Check, Step};
 use crate::primes::Natural;
 use std::sync::Arc;
 
-/// Curves that are tried: each is of the right order with probability of a half, a quarter or a sixth.
+/// Curves that are tried or passed over: each is of the right order with probability of a half, a quarter or a sixth.
 const MOST_CURVES: u64 = 200;
 
 /// The construction under way.
@@ -43,7 +43,7 @@ struct Curve {
     k: Natural,
     number: u64,
     at: Option<Box<(Step, Check)>>,
-    /// Whether `w` was a square for the curve that had another order.
+    /// The symbol of `w` for the curve that had another order.
     failed: Option<i32>,
 }
 

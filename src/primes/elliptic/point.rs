@@ -325,6 +325,7 @@ mod tests {
             sum = (new_x, new_y);
         }
     }
+
     #[test]
     fn digits_are_those_of_the_scalar() {
         let mut random = fastrand::Rng::with_seed(3);

@@ -6,7 +6,7 @@
 
 use crate::primes::primality::large::{Large, Residues, Work};
 use crate::primes::{Natural, known};
-use dashu_int::ops::Gcd;
+use dashu_int::ops::{BitTest, Gcd};
 
 /// Odd primes of a piece.
 const PIECE: usize = 2048;
@@ -20,7 +20,8 @@ pub(crate) struct SmallPrimes(Vec<Natural>);
 #[derive(Debug)]
 pub(super) struct Removal {
     n: Natural,
-    large: Large,
+    /// None for a word, for which rings of long numbers are not made.
+    large: Option<Large>,
     /// The product, modulo the number and but for a unit, of the pieces before `next`.
     product: Natural,
     next: usize,
@@ -45,11 +46,11 @@ fn product(primes: &[u64]) -> Natural {
 }
 
 impl Removal {
-    /// Begins with an odd number above 2^64.
+    /// Begins with an odd number.
     pub(super) fn new(n: Natural) -> Self {
         Self {
             product: Natural::ONE,
-            large: Large::new(n.clone()),
+            large: (n.bit_len() > 64).then(|| Large::new(n.clone())),
             n,
             next: 0,
         }
@@ -65,11 +66,18 @@ impl Removal {
     ) -> Option<Natural> {
         let pieces = primes.0.get(self.next..pieces.min(primes.0.len())).unwrap_or_default();
         let product = std::mem::take(&mut self.product);
-        let (product, done) = self.large.run(Bout { product, pieces, over });
-        self.product = product;
-        self.next += done;
-        if done < pieces.len() {
-            return None;
+        if let Some(large) = &self.large {
+            let (product, done) = large.run(Bout { product, pieces, over });
+            self.product = product;
+            self.next += done;
+            if done < pieces.len() {
+                return None;
+            }
+        } else {
+            self.product = pieces
+                .iter()
+                .fold(product, |product, piece| product * (piece % &self.n) % &self.n);
+            self.next += pieces.len();
         }
         let mut rest = self.n.clone();
         let mut common = self.product.clone();
@@ -142,5 +150,10 @@ mod tests {
             Removal::new(smooth).advance(&primes, usize::MAX, || false),
             Some(Natural::ONE)
         );
+        // Orders of the last steps of a proof are words.
+        for (n, rest) in [(1u64, 1u64), (15, 1), (3 * ((1 << 61) - 1), (1 << 61) - 1)] {
+            let mut removal = Removal::new(n.into());
+            assert_eq!(removal.advance(&primes, usize::MAX, || false), Some(rest.into()), "{n}");
+        }
     }
 }

@@ -230,7 +230,7 @@ pub(crate) trait Residues: Ring {
             .fold(self.zero(), |sum, [a, b]| self.add(&sum, &self.mul(a, b)))
     }
     /// The residue of a number of any length times one that is coprime to the modulus, the same for all numbers of a
-    /// length: a factor in common with the modulus stays one.
+    /// length: a factor in common with the modulus stays one. The modulus is above 2^64.
     fn up_to_a_unit(&self, number: &Natural) -> Self::Element {
         let words = (self.modulus_bits() as usize - 1) / 64;
         let radix = self.enter(Natural::ONE << (64 * words));
@@ -561,6 +561,10 @@ mod tests {
             let modulus = (Natural::ONE << bits) - (fold | 1);
             let a = Natural::from_words(&words) % &modulus;
             let ring = Fold { modulus: &modulus, bits, fold: fold | 1 };
+            assert_agrees(&ring, &modulus, [&a, &Natural::from(fold)]);
+            let repr = MontgomeryRepr::new(modulus.clone());
+            let ring_of_dashu = Kept { modulus: &modulus, repr: &repr, zero: repr.reduce(0u8), one: repr.reduce(1u8) };
+            assert_agrees(&ring_of_dashu, &modulus, [&a, &Natural::from(fold)]);
             prop_assert_eq!(ring.square(&a), a.sqr() % &modulus);
             prop_assert_eq!(ring.sub(&ring.add(&a, &a), &a), a);
         }
