@@ -37,7 +37,8 @@ pub(super) struct ClassPolynomial {
     products: Vec<Vec<IBig>>,
 }
 
-/// The factor of the class polynomial that has one genus.
+/// The factor of the class polynomial that has the classes of one genus. Which one is left to the roots that it is
+/// given.
 #[derive(Debug)]
 pub(super) struct Factor {
     /// The prime discriminants.
@@ -76,7 +77,7 @@ impl ClassPolynomial {
         }
     }
 
-    /// The factor of a genus. `None` after `over`, which is asked after every form; no factor if the traces are no
+    /// The factor. `None` after `over`, which is asked after every form; no factor if the traces are no
     /// integers, which the precision excludes.
     pub(super) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<Factor>> {
         while let Some(form) = self.forms.pop() {

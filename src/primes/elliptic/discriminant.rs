@@ -50,8 +50,9 @@ pub(crate) struct Table {
     /// The class numbers from the first one on, of the forms up to `a`.
     classes: Vec<u16>,
     a: u32,
-    /// Those that are fundamental and were looked at are before `next`.
+    /// All before it were looked at.
     next: u32,
+    /// The discriminants with their work.
     found: Vec<(u32, Discriminant)>,
 }
 
