@@ -20,6 +20,7 @@ mod gaps;
 mod guarded;
 mod is_prime;
 mod listed;
+mod nearest;
 mod neighbour;
 mod neighbours;
 mod nth;

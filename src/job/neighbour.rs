@@ -1,18 +1,15 @@
-//! The primes next to a number, of any size: candidates without small factors, tested nearest first, on all workers at
-//! once.
+//! The prime next to a number, of any size.
 //!
-//! Does not know how a window is sieved or a number is tested; see [`crate::primes::primality`]. Start at
-//! [`Neighbour`].
+//! Does not know how it is found: numbers of 128 bits have it at once ([`search`]), longer ones by a
+//! [`Search`](super::nearest::Search). Start at [`Neighbour`].
 
 use super::checkpoint::{Damaged, Reader, Writer};
+use super::nearest::{self, Down, Search, Side, Up, direction};
 use super::plan::{Budget, Plan};
 use crate::primes::Natural;
-use crate::primes::primality::bpsw::Test;
-use crate::primes::primality::large::{Large, Residue};
-use crate::primes::primality::search::{self, Direction, Window};
+use crate::primes::primality::search::{self, Direction};
 use crate::proto::Value;
 use dashu_int::ops::BitTest;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 const KIND: [u8; 4] = *b"NEAR";
@@ -23,84 +20,31 @@ pub type Next = Neighbour<Up>;
 /// The largest prime below a number, which must be above 2.
 pub type Prev = Neighbour<Down>;
 
-/// Which neighbour is wanted.
-pub trait Side: Send + 'static {
-    #[doc(hidden)]
-    const UP: bool;
-}
-
-/// The neighbour above.
-#[derive(Debug)]
-pub struct Up;
-/// The neighbour below.
-#[derive(Debug)]
-pub struct Down;
-
-impl Side for Up {
-    const UP: bool = true;
-}
-impl Side for Down {
-    const UP: bool = false;
-}
-
 /// The prime next to a number, on one side.
 #[derive(Debug)]
 pub struct Neighbour<S> {
     n: Arc<Natural>,
-    /// Nothing nearer than this is prime.
-    from: u64,
-    stage: Stage,
-    /// Candidates found composite, in this window and before.
-    tested: u64,
-    side: PhantomData<S>,
+    stage: Stage<S>,
 }
 
 #[derive(Debug)]
-enum Stage {
-    /// The window from `from` on has to be sieved; `None` while a slice does it.
-    Sieving(Option<Box<Option<Window>>>),
-    Testing(Testing),
+enum Stage<S> {
+    /// The answer may have 128 bits at the most.
+    Short,
+    /// A slice finds it, or that it has more.
+    Begun,
+    Long(Search<S>),
     Done(Natural),
-}
-
-/// The candidates of one window and what is known of them.
-#[derive(Debug)]
-struct Testing {
-    /// Distances, ascending.
-    candidates: Vec<u64>,
-    /// The first distance beyond the window.
-    end: u64,
-    /// Candidates before this one have been handed out.
-    handed: usize,
-    /// Candidates a bout of tests takes along.
-    bout: usize,
-    /// Bouts that were interrupted.
-    paused: Vec<Bout>,
-    /// Where the bouts under way begin.
-    under_way: Vec<usize>,
-    /// The nearest candidate known to be prime.
-    best: Option<usize>,
-}
-
-/// A few candidates to be tested one after the other.
-#[derive(Debug)]
-struct Bout {
-    /// Where it began when it was cut.
-    began: usize,
-    /// The index of the candidate under test; those after it are untested.
-    at: usize,
-    distances: Vec<u64>,
-    test: Option<Box<(Large, Test<Residue>)>>,
 }
 
 /// A step of the search.
 #[derive(Debug)]
-pub struct Slice(Arc<Natural>, Work);
+pub struct Slice(Work);
 
 #[derive(Debug)]
 enum Work {
-    Sieve { from: u64, window: Option<Window> },
-    Test(Bout),
+    Short(Arc<Natural>),
+    Long(nearest::Slice),
 }
 
 /// What a step found.
@@ -109,78 +53,23 @@ pub struct Partial(Found);
 
 #[derive(Debug)]
 enum Found {
-    /// The answer, at once.
-    Answer(Natural),
-    /// A window not yet finished.
-    Window(Window),
-    Candidates {
-        distances: Vec<u64>,
-        end: u64,
-    },
-    /// How many composites there were, whether the next one is prime, and what is left otherwise.
-    Tested {
-        bout: Bout,
-        composites: usize,
-        prime: bool,
-    },
+    Short(Option<Natural>),
+    Long(nearest::Partial),
 }
 
 impl<S: Side> Neighbour<S> {
     /// Asks for the prime next to `n`. To the side of smaller numbers, `n` must be above 2.
     pub fn new(n: Natural) -> Self {
-        Self {
-            n: Arc::new(n),
-            from: 1,
-            stage: Stage::Sieving(Some(Box::new(None))),
-            tested: 0,
-            side: PhantomData,
-        }
-    }
-
-    const DIRECTION: Direction = if S::UP { Direction::Up } else { Direction::Down };
-
-    fn at(n: &Natural, distance: u64) -> Natural {
-        match Self::DIRECTION {
-            Direction::Up => n + distance,
-            Direction::Down => n - distance,
-        }
-    }
-
-    fn test(n: &Natural, mut bout: Bout, budget: Budget<'_>) -> Found {
-        let mut composites = 0;
-        for distance in &bout.distances {
-            let (large, test) = *bout.test.take().unwrap_or_else(|| {
-                let large = Large::new(Self::at(n, *distance));
-                let test = large.start();
-                Box::new((large, test))
-            });
-            match large.advance(test, || budget.over()) {
-                Test::Done(true) => {
-                    return Found::Tested {
-                        bout,
-                        composites,
-                        prime: true,
-                    };
-                }
-                Test::Done(false) => composites += 1,
-                test => {
-                    bout.test = Some(Box::new((large, test)));
-                    break;
-                }
-            }
-            if budget.over() {
-                break;
-            }
-        }
-        Found::Tested {
-            bout,
-            composites,
-            prime: false,
-        }
+        let n = Arc::new(n);
+        let stage = match n.bit_len() {
+            ..=128 => Stage::Short,
+            _ => Stage::Long(Search::new(Arc::clone(&n), 1, 1)),
+        };
+        Self { n, stage }
     }
 }
 
-/// The first step: the answer, if 128 bits hold it.
+/// The prime next to a number, if both have 128 bits at the most.
 pub(super) fn at_once(n: &Natural, direction: Direction) -> Option<Natural> {
     let n = u128::try_from(n).ok()?;
     match direction {
@@ -189,140 +78,39 @@ pub(super) fn at_once(n: &Natural, direction: Direction) -> Option<Natural> {
     }
 }
 
-impl Testing {
-    fn new(candidates: Vec<u64>, end: u64, bits: usize) -> Self {
-        // A candidate of 1000 bits takes a third of a millisecond and the cost grows with the cube: bouts of a few
-        // milliseconds.
-        let bout = (3_000 / bits).pow(3).clamp(1, 64);
-        Self {
-            candidates,
-            end,
-            handed: 0,
-            bout,
-            paused: Vec::new(),
-            under_way: Vec::new(),
-            best: None,
-        }
-    }
-
-    /// Candidates from here on do not matter any more.
-    fn limit(&self) -> usize {
-        self.best.unwrap_or(self.candidates.len())
-    }
-
-    /// The nearest candidate whose fate is open.
-    fn first_open(&self) -> usize {
-        let paused = self.paused.iter().map(|bout| bout.at);
-        paused
-            .chain(self.under_way.iter().copied())
-            .chain([self.handed])
-            .min()
-            .unwrap_or(0)
-            .min(self.limit())
-    }
-
-    fn cut(&mut self) -> Option<Bout> {
-        let limit = self.limit();
-        self.paused.retain(|bout| bout.at < limit);
-        let nearest = (0..self.paused.len()).min_by_key(|i| self.paused[*i].at);
-        let mut bout = match nearest {
-            Some(i) => self.paused.swap_remove(i),
-            None if self.handed < limit => {
-                let at = self.handed;
-                self.handed = (at + self.bout).min(limit);
-                Bout {
-                    began: at,
-                    at,
-                    distances: self.candidates[at..self.handed].to_vec(),
-                    test: None,
-                }
-            }
-            None => return None,
-        };
-        bout.began = bout.at;
-        self.under_way.push(bout.began);
-        Some(bout)
-    }
-
-    fn absorb(&mut self, mut bout: Bout, composites: usize, prime: bool) {
-        if let Some(i) = self.under_way.iter().position(|began| *began == bout.began) {
-            self.under_way.swap_remove(i);
-        }
-        bout.at += composites;
-        bout.distances.drain(..composites);
-        if prime {
-            self.best = Some(bout.at.min(self.limit()));
-        } else if !bout.distances.is_empty() {
-            self.paused.push(bout);
-        }
-    }
-}
-
 impl<S: Side> Plan for Neighbour<S> {
     type Slice = Slice;
     type Partial = Partial;
 
     fn cut(&mut self) -> Option<Slice> {
-        let work = match &mut self.stage {
-            Stage::Sieving(window) => Work::Sieve {
-                from: self.from,
-                window: *window.take()?,
-            },
-            Stage::Testing(testing) => Work::Test(testing.cut()?),
-            Stage::Done(_) => return None,
-        };
-        Some(Slice(Arc::clone(&self.n), work))
+        match &mut self.stage {
+            Stage::Short => {
+                self.stage = Stage::Begun;
+                Some(Slice(Work::Short(Arc::clone(&self.n))))
+            }
+            Stage::Long(search) => Some(Slice(Work::Long(search.cut()?))),
+            Stage::Begun | Stage::Done(_) => None,
+        }
     }
 
-    fn run(Slice(n, work): Slice, budget: Budget<'_>) -> Partial {
+    fn run(Slice(work): Slice, budget: Budget<'_>) -> Partial {
         Partial(match work {
-            Work::Sieve { from, window } => {
-                let fresh = window.is_none();
-                if let Some(answer) = fresh.then(|| at_once(&n, Self::DIRECTION)).flatten() {
-                    return Partial(Found::Answer(answer));
-                }
-                let mut window = window.unwrap_or_else(|| Window::new(&n, from));
-                if window.sieve(&n, Self::DIRECTION, || budget.over()) {
-                    Found::Candidates {
-                        distances: window.candidates(),
-                        end: window.end(),
-                    }
-                } else {
-                    Found::Window(window)
-                }
-            }
-            Work::Test(bout) => Self::test(&n, bout, budget),
+            Work::Short(n) => Found::Short(at_once(&n, direction::<S>())),
+            Work::Long(slice) => Found::Long(Search::<S>::run(slice, budget)),
         })
     }
 
-    fn absorb(&mut self, partial: Partial) {
-        match partial.0 {
-            Found::Answer(prime) => self.stage = Stage::Done(prime),
-            Found::Window(window) => self.stage = Stage::Sieving(Some(Box::new(Some(window)))),
-            Found::Candidates { distances, end } => {
-                self.stage = Stage::Testing(Testing::new(distances, end, self.n.bit_len()));
-            }
-            Found::Tested {
-                bout,
-                composites,
-                prime,
-            } => {
-                self.tested += composites as u64;
-                // Bouts that began before the answer was known may come back later; they find nothing.
-                let Stage::Testing(testing) = &mut self.stage else {
-                    return;
-                };
-                testing.absorb(bout, composites, prime);
-                let first_open = testing.first_open();
-                if testing.best == Some(first_open) {
-                    self.stage = Stage::Done(Self::at(&self.n, testing.candidates[first_open]));
-                } else if first_open == testing.candidates.len() {
-                    self.from = testing.end;
-                    self.stage = Stage::Sieving(Some(Box::new(None)));
-                } else {
-                    self.from = testing.candidates[first_open];
+    fn absorb(&mut self, Partial(found): Partial) {
+        match (found, &mut self.stage) {
+            (Found::Short(Some(prime)), _) => self.stage = Stage::Done(prime),
+            (Found::Short(None), _) => self.stage = Stage::Long(Search::new(Arc::clone(&self.n), 1, 1)),
+            (Found::Long(partial), Stage::Long(search)) => {
+                if let Some(prime) = search.absorb(partial).pop() {
+                    self.stage = Stage::Done(prime);
                 }
             }
+            // Bouts that began before the answer was known.
+            (Found::Long(_), _) => {}
         }
     }
 
@@ -334,28 +122,24 @@ impl<S: Side> Plan for Neighbour<S> {
     }
 
     fn progress(&self) -> f64 {
-        match self.stage {
+        match &self.stage {
+            Stage::Short | Stage::Begun => 0.0,
+            Stage::Long(search) => search.progress(),
             Stage::Done(_) => 1.0,
-            // A search forgets: however long it took, it takes the mean again. So what is left always looks like the
-            // mean.
-            _ => self.tested as f64 / (self.tested as f64 + search::mean_tests(&self.n)),
         }
     }
 
     fn memory(&self, workers: usize) -> u64 {
-        let bytes = self.n.bit_len() as u64 / 8;
-        // The window (14 bits of it for a bit of n), its candidates, and for every worker a number, its reduction and a
-        // test.
-        4096 + 20 * bytes + (32 * bytes + 4096) * (workers as u64 + 1)
+        Search::<S>::memory(&self.n, 1, workers)
     }
 
     fn save(&self) -> Option<Vec<u8>> {
+        let [from, tested] = match &self.stage {
+            Stage::Long(search) if self.n.bit_len() > 128 => search.state(),
+            _ => [1, 0],
+        };
         let mut writer = Writer::new(KIND, VERSION);
-        writer
-            .u64(S::UP.into())
-            .u64(self.from)
-            .u64(self.tested)
-            .natural(&self.n);
+        writer.u64(S::UP.into()).u64(from).u64(tested).natural(&self.n);
         Some(writer.finish())
     }
 
@@ -364,7 +148,7 @@ impl<S: Side> Plan for Neighbour<S> {
         if reader.u64()? != u64::from(S::UP) {
             return Err(Damaged::Kind);
         }
-        let (from, tested) = (reader.u64()?, reader.u64()?);
+        let state @ [from, _] = [reader.u64()?, reader.u64()?];
         let n = reader.natural()?;
         reader.finish()?;
         if !S::UP && n <= Natural::from(2u8) {
@@ -374,11 +158,11 @@ impl<S: Side> Plan for Neighbour<S> {
         if from == 0 || from > 1 << 48 || (n.bit_len() <= 128 && from > 1) {
             return Err(Damaged::Impossible("distance"));
         }
-        Ok(Self {
-            from,
-            tested,
-            ..Self::new(n)
-        })
+        let mut plan = Self::new(n);
+        if let Stage::Long(search) = &mut plan.stage {
+            *search = Search::resumed(Arc::clone(&plan.n), 1, state);
+        }
+        Ok(plan)
     }
 }
 

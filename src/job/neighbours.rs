@@ -1,24 +1,25 @@
 //! `next N COUNT` and `prev N COUNT`: the primes next to a number, of any size, nearest first, as rows; and then how
 //! many.
 //!
-//! Knows nothing of how one neighbour is found ([`Neighbour`], and [`search`] for double words). Where 128 bits hold
-//! the primes a slice finds many of them one after the other; beyond, one after the other is searched for on all
-//! workers.
+//! Knows nothing of how they are found: where a word holds the primes a slice finds many of them one after the other
+//! ([`search`]); beyond, a [`Search`](super::nearest::Search) does.
 
 use super::listed::{Listed, packed};
-use super::neighbour::{Down, Neighbour, Side, Up};
+use super::nearest::{self, Down, Search, Side, Up};
 use super::{Budget, Plan};
 use crate::primes::Natural;
 use crate::primes::primality::search;
 use crate::proto::Value;
+use dashu_int::ops::BitTest;
+use std::sync::Arc;
 
 /// The primes above a number.
 pub type NextPrimes = Neighbours<Up>;
 /// The primes below a number, as many as there are.
 pub type PrevPrimes = Neighbours<Down>;
 
-/// Primes in a slice at the most: one row.
-const A_SLICE: u64 = 64;
+/// Primes in a row at the most, and in a slice of words.
+const ROW: usize = 64;
 
 /// The primes next to a number, on one side.
 #[derive(Debug)]
@@ -28,8 +29,8 @@ pub struct Neighbours<S> {
     wanted: u64,
     found: u64,
     stage: Stage<S>,
-    /// Searches so far. Slices of one before may still be under way when the next begins.
-    round: u64,
+    /// Primes that do not fill a row yet.
+    in_row: Vec<String>,
     rows: Listed,
     /// The farthest that the plan has come.
     progress: f64,
@@ -37,66 +38,75 @@ pub struct Neighbours<S> {
 
 #[derive(Debug)]
 enum Stage<S> {
-    /// The next run of double words is to be cut.
+    /// The next run of words is to be cut.
     Words,
     /// It is under way.
     Waiting,
-    One(Box<Neighbour<S>>),
+    Long(Search<S>),
     Done,
 }
 
 /// A step of the search.
-pub struct Slice<S: Side>(Work<S>);
+pub struct Slice(Work);
 
-enum Work<S: Side> {
-    Words { from: u128, most: u64 },
-    One(u64, <Neighbour<S> as Plan>::Slice),
+enum Work {
+    Words { from: u64, most: u64 },
+    Long(nearest::Slice),
 }
 
 /// What a step found.
-pub struct Partial<S: Side>(Found<S>);
+pub struct Partial(Found);
 
-enum Found<S: Side> {
-    /// Primes in order, and whether no double word is beyond them.
+enum Found {
+    /// Primes in order, and whether there are no more.
     Words {
         primes: Vec<u128>,
         is_end: bool,
     },
-    One(u64, <Neighbour<S> as Plan>::Partial),
+    Long(nearest::Partial),
 }
 
 impl<S: Side> Neighbours<S> {
     /// Asks for `wanted` primes next to `n`.
     pub fn new(n: Natural, wanted: u64) -> Self {
-        let mut plan = Self {
+        Self {
+            stage: Stage::from(&n, wanted),
             from: n,
             wanted,
             found: 0,
-            stage: Stage::Done,
-            round: 0,
+            in_row: Vec::new(),
             rows: Listed::default(),
             progress: 0.0,
-        };
-        plan.go_on(false);
-        plan
+        }
     }
 
-    fn go_on(&mut self, is_end_of_words: bool) {
-        self.stage = match u128::try_from(&self.from) {
-            _ if self.found == self.wanted => Stage::Done,
-            Ok(_) if !is_end_of_words => Stage::Words,
-            // Below 2 there is nothing more.
-            Ok(_) if !S::UP => Stage::Done,
-            _ => Stage::One(Box::new(Neighbour::new(self.from.clone()))),
-        };
+    /// Puts primes into rows, those of more than 128 bits into one each: they may take long.
+    fn put(&mut self, primes: &[Natural]) {
+        self.found += primes.len() as u64;
+        for prime in primes {
+            self.in_row.push(prime.to_string());
+            if self.in_row.len() == ROW || prime.bit_len() > 128 {
+                self.rows.extend(packed(self.in_row.drain(..)));
+            }
+        }
+    }
+}
+
+impl<S: Side> Stage<S> {
+    fn from(n: &Natural, wanted: u64) -> Self {
+        match u64::try_from(n) {
+            _ if wanted == 0 => Self::Done,
+            Ok(_) => Self::Words,
+            Err(_) => Self::Long(Search::new(Arc::new(n.clone()), wanted, 1)),
+        }
     }
 }
 
 impl<S: Side> Plan for Neighbours<S> {
-    type Slice = Slice<S>;
-    type Partial = Partial<S>;
+    type Slice = Slice;
+    type Partial = Partial;
 
-    fn cut(&mut self) -> Option<Slice<S>> {
+    fn cut(&mut self) -> Option<Slice> {
         if self.rows.is_full() {
             return None;
         }
@@ -104,23 +114,23 @@ impl<S: Side> Plan for Neighbours<S> {
             Stage::Words => {
                 self.stage = Stage::Waiting;
                 Work::Words {
-                    from: u128::try_from(&self.from).ok()?,
-                    most: A_SLICE.min(self.wanted - self.found),
+                    from: u64::try_from(&self.from).ok()?,
+                    most: (ROW as u64).min(self.wanted - self.found),
                 }
             }
-            Stage::One(one) => Work::One(self.round, one.cut()?),
+            Stage::Long(search) => Work::Long(search.cut()?),
             Stage::Waiting | Stage::Done => return None,
         }))
     }
 
-    fn run(Slice(work): Slice<S>, budget: Budget<'_>) -> Partial<S> {
+    fn run(Slice(work): Slice, budget: Budget<'_>) -> Partial {
         Partial(match work {
             Work::Words { from, most } => {
                 let step = if S::UP { search::next } else { search::prev };
                 let mut primes: Vec<u128> = Vec::new();
                 let mut is_end = false;
                 while (primes.len() as u64) < most {
-                    match step(*primes.last().unwrap_or(&from)) {
+                    match step(primes.last().copied().unwrap_or(from.into())) {
                         Some(prime) => primes.push(prime),
                         None => {
                             is_end = true;
@@ -133,39 +143,29 @@ impl<S: Side> Plan for Neighbours<S> {
                 }
                 Found::Words { primes, is_end }
             }
-            Work::One(round, slice) => Found::One(round, Neighbour::<S>::run(slice, budget)),
+            Work::Long(slice) => Found::Long(Search::<S>::run(slice, budget)),
         })
     }
 
-    fn absorb(&mut self, Partial(found): Partial<S>) {
-        match found {
-            Found::Words { primes, is_end } => {
-                if let Some(last) = primes.last() {
-                    self.from = Natural::from(*last);
-                }
-                self.found += primes.len() as u64;
-                self.rows.extend(packed(primes.iter().map(u128::to_string)));
-                self.go_on(is_end);
-            }
-            Found::One(round, partial) => {
-                let Stage::One(one) = &mut self.stage else {
-                    return;
-                };
-                if round != self.round {
-                    return;
-                }
-                one.absorb(partial);
-                if let Some(Value::Number(prime)) = one.answer() {
-                    self.rows.extend(vec![prime.to_string()]);
-                    self.from = prime;
-                    self.found += 1;
-                    self.round += 1;
-                    self.go_on(false);
-                }
-            }
+    fn absorb(&mut self, Partial(found): Partial) {
+        let (mut primes, is_end) = match (found, &mut self.stage) {
+            (Found::Words { primes, is_end }, _) => (primes.into_iter().map(Natural::from).collect(), is_end),
+            (Found::Long(partial), Stage::Long(search)) => (search.absorb(partial), false),
+            // Bouts that began before the search was over.
+            _ => return,
+        };
+        self.put(&primes);
+        if is_end || self.found == self.wanted {
+            self.rows.extend(packed(self.in_row.drain(..)));
+            self.stage = Stage::Done;
+        } else if let Some(last) = primes.pop()
+            && (matches!(self.stage, Stage::Waiting) || last.bit_len() <= 64)
+        {
+            self.stage = Stage::from(&last, self.wanted - self.found);
+            self.from = last;
         }
         let under_way = match &self.stage {
-            Stage::One(one) => one.progress(),
+            Stage::Long(search) => search.progress(),
             _ => 0.0,
         };
         let progress = (self.found as f64 + under_way) / (self.wanted as f64).max(1.0);
@@ -185,9 +185,8 @@ impl<S: Side> Plan for Neighbours<S> {
     }
 
     fn memory(&self, workers: usize) -> u64 {
-        let one = Neighbour::<S>::new(self.from.clone());
         // Beside the rows there is always one that may be as long as the number.
-        (256 << 10) + one.memory(workers)
+        (256 << 10) + Search::<S>::memory(&self.from, self.wanted, workers)
     }
 
     fn rows(&mut self, most: usize) -> Vec<String> {
@@ -214,7 +213,7 @@ mod tests {
                 return words;
             }
             if let Some(slice) = plan.cut() {
-                plan.absorb(Neighbours::run(slice, Budget::unlimited()));
+                plan.absorb(Neighbours::<S>::run(slice, Budget::unlimited()));
             }
         }
     }
@@ -238,20 +237,35 @@ mod tests {
     }
 
     #[test]
-    fn the_edge_of_double_words_is_crossed() {
-        // A013603 and A013597: 2^128 - 159 and 2^128 + 51.
-        let edge = Natural::ONE << 128;
-        let up = words(NextPrimes::new(&edge - 240u8, 5));
-        assert!(up[3] == &edge - 159u8 && up[4] == &edge + 51u8, "{up:?}");
-        let mut down = words(PrevPrimes::new(&up[4] + 1u8, 5));
-        down.reverse();
-        assert_eq!(up, down);
+    fn edges_of_words_are_crossed() {
+        // A013603 and A013597: 2^64 - 59 and + 13, 2^128 - 159 and + 51.
+        for (bits, below, above, reach) in [(64, 59u8, 13u8, 400u32), (128, 159, 51, 240)] {
+            let edge = Natural::ONE << bits;
+            let up = words(NextPrimes::new(&edge - reach, 12));
+            let at = up.iter().position(|p| *p == &edge - below).expect("it is among them");
+            assert_eq!(up[at + 1], &edge + above, "{up:?}");
+            let mut down = words(PrevPrimes::new(&up[11] + 1u8, 12));
+            down.reverse();
+            assert_eq!(up, down);
+        }
+    }
+
+    #[test]
+    fn one_after_the_other_and_together_are_the_same() {
+        for n in [Natural::ONE << 70, Natural::from(10u8).pow(45)] {
+            let together = words(NextPrimes::new(n.clone(), 150));
+            let mut before = n;
+            for prime in together {
+                assert_eq!(words(NextPrimes::new(before, 1)), std::slice::from_ref(&prime));
+                before = prime;
+            }
+        }
     }
 
     #[test]
     fn rows_are_the_same_however_they_are_made() {
         let n = Natural::from(10u8).pow(60);
-        assert_eq!(exercise(|| NextPrimes::new(n.clone(), 5)), 5.into());
+        assert_eq!(exercise(|| NextPrimes::new(n.clone(), 60)), 60.into());
         assert_eq!(exercise(|| PrevPrimes::new(n.clone(), 5)), 5.into());
     }
 }

@@ -22,6 +22,7 @@ use super::digits::{self, Digits};
 use super::limbs;
 #[cfg(target_arch = "x86_64")]
 use super::long::{self, Long};
+use super::now_and_then;
 use super::ring::Ring;
 #[cfg(target_arch = "x86_64")]
 use super::words::{self, Words};
@@ -142,6 +143,7 @@ impl Large {
 
             fn work<R: Residues>(self, ring: &R) -> Test<Residue> {
                 let Self(test, over) = self;
+                let over = now_and_then(ring.modulus_bits() as usize, over);
                 let mut test = test.map(|residue| ring.take(residue));
                 test.advance(ring, over);
                 test.map(|element| ring.keep(element))

@@ -2,13 +2,17 @@
 //!
 //! [`is_prime_u64`] and [`is_prime_u128`] answer at once; numbers beyond go through `large`, step by step. `bpsw` is
 //! the one test that all of them use, `ring` the arithmetic of one and two words; that of more is `words` (by
-//! `products` and `rows`), `long` (by `limbs`) and `digits` (by `transform` and `field`).
+//! `products` and `rows`), `long` (by `limbs`) and `digits` (by `transform` and `field`). Many numbers are tested
+//! together by `candidates` (by `lanes`).
 
 pub(crate) mod bpsw;
+pub(crate) mod candidates;
 #[cfg(target_arch = "x86_64")]
 mod digits;
 #[cfg(target_arch = "x86_64")]
 mod field;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 pub(crate) mod large;
 #[cfg(target_arch = "x86_64")]
 mod limbs;
@@ -66,6 +70,19 @@ fn passes<R: Ring>(ring: &R) -> bool {
     let mut test = Test::new(ring);
     test.advance(ring, || false);
     matches!(test, Test::Done(true))
+}
+
+/// Asks `over` after every few squarings modulo a number of as many bits: a squaring may be as fast as the answer.
+fn now_and_then(bits: usize, mut over: impl FnMut() -> bool) -> impl FnMut() -> bool {
+    let every = (8192 / bits).max(1);
+    let mut left = every;
+    move || {
+        left -= 1;
+        left == 0 && {
+            left = every;
+            over()
+        }
+    }
 }
 
 /// Whether one of [`DIVISORS`] divides `n`. They are constants: each division is a multiplication.

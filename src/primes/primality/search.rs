@@ -4,6 +4,7 @@
 //! Knows no slice: `Window::sieve` asks its caller when to pause. The candidates it leaves are tested elsewhere.
 
 use super::bpsw::{Test, begin_together};
+use super::candidates::Candidates;
 use super::is_prime_u128;
 use super::ring::Montgomery;
 use crate::primes::{Natural, known};
@@ -142,6 +143,9 @@ const fn every(p: u32) -> u64 {
     bits
 }
 
+/// A window is made for no more primes than this: then its sieving takes little of the time of its tests.
+const MOST_OF_A_WINDOW: u64 = 64;
+
 /// The odd numbers at distances `first..` from a number, those with a small factor crossed off prime after prime.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
@@ -156,22 +160,24 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The window beginning at the first odd number at a distance of at least `from` (at least 1), before any crossing
-    /// off.
-    pub(crate) fn new(n: &Natural, from: u64) -> Self {
-        let bits = n.bit_len() as u64;
+    /// The window for `wanted` primes, beginning at the first odd number at a distance of at least `from` (at least 1),
+    /// before any crossing off. The numbers of the window are far above the primes that are crossed off.
+    pub(crate) fn new(n: &Natural, wanted: u64, from: u64) -> Self {
         let first = if n.bit(0) == (from % 2 == 1) { from + 1 } else { from };
-        // 14 bits = 20 ln n: the primes up to e^36 have no gap of more than 20 times the mean. A wider one takes
-        // another window.
-        let words = (14 * bits / 128 + 1) as usize;
-        // One test of a number of b bits costs some b^3, crossing off a prime costs b.
-        let limit = (32 * bits).min(known::LIMIT - 1);
+        let words = Self::width(n.bit_len(), wanted) / 128 + 1;
         Self {
             first,
-            crossed: vec![0; words],
+            crossed: vec![0; words as usize],
             done: 2,
-            limit,
+            limit: limit(n.bit_len(), wanted),
         }
+    }
+
+    /// How many numbers the window for `wanted` primes next to a number of as many bits has, about.
+    pub(crate) fn width(bits: usize, wanted: u64) -> u64 {
+        // The primes up to e^36 have no gap of more than 20 times the mean, `ln n`. A wider one takes another window,
+        // as more primes do.
+        (19 + wanted.clamp(1, MOST_OF_A_WINDOW)) * (bits as u64 * 7 / 10)
     }
 
     /// The first distance beyond the window.
@@ -182,6 +188,10 @@ impl Window {
     /// Crosses off multiples of small primes until none are left to do or `over`; at least a word's worth of primes.
     /// True if it is finished.
     pub(crate) fn sieve(&mut self, n: &Natural, direction: Direction, mut over: impl FnMut() -> bool) -> bool {
+        let first = match direction {
+            Direction::Up => n + self.first,
+            Direction::Down => n - self.first,
+        };
         while self.done < self.limit {
             // As many primes at once as a word holds: one pass over a long n for all of them.
             let before = self.done;
@@ -195,7 +205,7 @@ impl Window {
                 self.done = self.limit;
                 break;
             }
-            let remainder = n % product;
+            let remainder = &first % product;
             let mut p = before;
             while p < self.done {
                 p = known::next(p).expect("the table holds every prime up to the last one done");
@@ -208,20 +218,20 @@ impl Window {
         self.done >= self.limit
     }
 
-    /// Crosses off the multiples of `p`, given `n mod p`.
-    fn cross(&mut self, p: u64, residue: u64, direction: Direction) {
-        // n + d = 0 mod p for d = -n, n - d = 0 for d = n; and first + 2 i = d, where 1/2 is (p + 1) / 2.
+    /// Crosses off the multiples of `p`, given the remainder of the first number.
+    fn cross(&mut self, p: u64, remainder: u64, direction: Direction) {
         let distance = match direction {
-            Direction::Up => p - residue,
-            Direction::Down => residue,
+            Direction::Up if remainder == 0 => 0,
+            Direction::Up => p - remainder,
+            Direction::Down => remainder,
         };
-        let twice = (distance + p - self.first % p) % p;
-        let first = if twice.is_multiple_of(2) {
-            twice / 2
+        // The half of it modulo p.
+        let index = if distance.is_multiple_of(2) {
+            distance / 2
         } else {
-            (twice + p) / 2
+            (distance + p) / 2
         };
-        for i in (first as usize..64 * self.crossed.len()).step_by(p as usize) {
+        for i in (index as usize..64 * self.crossed.len()).step_by(p as usize) {
             self.crossed[i / 64] |= 1 << (i % 64);
         }
     }
@@ -245,13 +255,21 @@ impl Window {
     }
 }
 
-/// How many candidates of a window will be tested until one is prime, on average: Mertens' theorem against the density
-/// `1 / ln n`.
-pub(crate) fn mean_tests(n: &Natural) -> f64 {
-    let bits = n.bit_len() as f64;
-    let limit = (32.0 * bits).min(known::LIMIT as f64);
+/// Primes up to here are crossed off a window for `wanted` primes.
+fn limit(bits: usize, wanted: u64) -> u64 {
+    // A test of a number of b bits costs some b^3 and crossing off a prime b; the primes that are wanted share it. Half
+    // or twice as many primes make no difference, as measured at 25 to 1000 digits.
+    let share = (wanted.clamp(1, MOST_OF_A_WINDOW) as f64).sqrt();
+    let test = if Candidates::at_once(bits) > 1 { 1.0 } else { 4.0 };
+    ((bits as f64).powi(2) * share * test / 24.0).min(known::LIMIT as f64 - 1.0) as u64
+}
+
+/// How many candidates are tested until one is prime, on average, if `wanted` primes are looked for: Mertens' theorem
+/// against the density `1 / ln n`.
+pub(crate) fn mean_tests(n: &Natural, wanted: u64) -> f64 {
+    let bits = n.bit_len();
     const E_TO_GAMMA: f64 = 1.781_072_417_990_198;
-    (bits * std::f64::consts::LN_2 / (E_TO_GAMMA * limit.ln())).max(1.0)
+    (bits as f64 * std::f64::consts::LN_2 / (E_TO_GAMMA * (limit(bits, wanted) as f64).ln())).max(1.0)
 }
 
 #[cfg(test)]
@@ -330,11 +348,11 @@ mod tests {
         }
 
         #[test]
-        fn a_window_leaves_exactly_the_numbers_without_a_small_factor(n in 1u128 << 64.., from in 1u64..9999, up: bool) {
+        fn a_window_leaves_exactly_the_numbers_without_a_small_factor(n in 1u128 << 66.., from in 1u64..9999, wanted in 1u64..30, up: bool) {
             let direction = if up { Direction::Up } else { Direction::Down };
             let natural = Natural::from(n >> 1);
             let n = n >> 1;
-            let mut window = Window::new(&natural, from);
+            let mut window = Window::new(&natural, wanted, from);
             let mut calls = 0;
             while !window.sieve(&natural, direction, || { calls += 1; calls % 3 == 0 }) {}
             let at = |distance: u64| if up { n + u128::from(distance) } else { n - u128::from(distance) };
