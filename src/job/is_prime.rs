@@ -245,7 +245,7 @@ fn begin(n: &Natural, is_split: bool) -> Stage {
     }
     // The longer the number, the more a test costs against a division. A few milliseconds at 10,000 digits.
     let limit = (4 * n.bit_len() as u64).min(1 << 16);
-    if !n.bit(0) || large::has_small_factor(n, limit) {
+    if large::has_small_factor(n, limit) {
         return Stage::Done(false);
     }
     let large = Large::new(n.clone());

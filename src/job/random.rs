@@ -8,11 +8,11 @@
 
 use super::{Budget, Plan};
 use crate::primes::Natural;
-use crate::primes::primality::bpsw::Test;
-use crate::primes::primality::is_prime_u128;
-use crate::primes::primality::large::{self, Large, Residue};
+use crate::primes::primality::candidates::Candidates;
+use crate::primes::primality::large;
 use crate::proto::Value;
 use dashu_int::ops::BitTest;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Fills bytes at random. The number of the draw is for tests, which want the same bytes each time; a real source takes
@@ -101,28 +101,34 @@ struct Search {
     mean: f64,
 }
 
-/// Draws that are tested one after the other.
+/// Draws that are tested together.
 #[derive(Debug)]
 struct Bout {
     round: u64,
     began: u64,
     at: u64,
     end: u64,
-    trial: Option<(Natural, Trial)>,
+    batch: Option<Box<Batch>>,
 }
 
-/// Numbers that are to be prime together, the next one last.
+/// Draws without small factors.
 #[derive(Debug)]
-struct Trial {
-    numbers: Vec<Natural>,
-    test: Option<Box<(Large, Test<Residue>)>>,
+struct Batch {
+    /// Draws before this one have been made.
+    drawn: u64,
+    /// Those that may be prime, by their number.
+    draws: VecDeque<(u64, Natural)>,
+    /// The tests of as many numbers; `None` while more are drawn. Of a safe prime `p` this is `(p - 1) / 2`.
+    tests: Option<Candidates>,
+    /// The test of the first draw, if it is to be a safe prime and `(p - 1) / 2` is prime.
+    last: Option<Candidates>,
 }
 
 /// A bout of draws.
 #[derive(Debug)]
 pub struct Slice(Arc<Family>, Source, Bout);
 
-/// What it found: how many draws were not prime, and the prime after them.
+/// What it found: the draw before which none of the bout was prime, and the prime if that one is.
 #[derive(Debug)]
 pub struct Partial(Bout, u64, Option<Natural>);
 
@@ -219,46 +225,78 @@ impl Family {
         }
         unreachable!("every second draw is below the count")
     }
-}
 
-impl Trial {
-    /// `None`: one has a small factor.
-    fn new(candidate: &Natural, is_safe: bool) -> Option<Self> {
-        let mut numbers = vec![candidate.clone()];
-        if is_safe {
-            numbers.push(candidate >> 1);
+    /// How many draws are tested at once.
+    fn at_once(&self) -> usize {
+        match self.base.bit_len() {
+            ..=128 => 1,
+            bits => Candidates::at_once(bits),
         }
-        let limit = (4 * candidate.bit_len() as u64).min(1 << 16);
-        let is_hopeless = |n: &Natural| n.bit_len() > 128 && (!n.bit(0) || large::has_small_factor(n, limit));
-        (!numbers.iter().any(is_hopeless)).then_some(Self { numbers, test: None })
     }
 
-    /// Whether all are prime, or `None` after `over`.
-    fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<bool> {
-        while let Some(n) = self.numbers.last() {
-            let is_prime = match u128::try_from(n) {
-                Ok(n) => is_prime_u128(n),
-                Err(_) => {
-                    let (large, test) = *self.test.take().unwrap_or_else(|| {
-                        let large = Large::new(n.clone());
-                        let test = large.start();
-                        Box::new((large, test))
-                    });
-                    match large.advance(test, &mut over) {
-                        Test::Done(is_prime) => is_prime,
-                        test => {
-                            self.test = Some(Box::new((large, test)));
-                            return None;
-                        }
-                    }
-                }
-            };
-            if !is_prime {
-                return Some(false);
-            }
-            self.numbers.pop();
+    /// The number of a draw that is tested first.
+    fn first(&self, draw: &Natural) -> Natural {
+        if self.is_safe { draw >> 1 } else { draw.clone() }
+    }
+
+    /// Whether a draw is not prime because of a small factor, or (p - 1) / 2 is not: then it leaves 1.
+    fn is_hopeless(&self, draw: &Natural) -> bool {
+        let limit = (4 * draw.bit_len() as u64).min(1 << 16);
+        let is_meant = |remainder| remainder == 0 || self.is_safe && remainder == 1;
+        draw.bit_len() > 128 && large::has_remainder(draw, limit, is_meant)
+    }
+}
+
+impl Batch {
+    fn new(drawn: u64) -> Self {
+        Self {
+            drawn,
+            draws: VecDeque::new(),
+            tests: None,
+            last: None,
         }
-        Some(true)
+    }
+
+    /// Draws until enough draws are to be tested, or until `end` or `over`; whether the tests can be made.
+    fn is_drawn(&mut self, family: &Family, source: Source, round: u64, end: u64, budget: Budget<'_>) -> bool {
+        while self.tests.is_none() {
+            if self.drawn == end || self.draws.len() == family.at_once() {
+                let numbers = self.draws.iter().map(|(_, draw)| family.first(draw));
+                self.tests = Some(Candidates::new(numbers.collect()));
+                break;
+            }
+            let draw = family.draw(source, round << 48 | self.drawn);
+            if !family.is_hopeless(&draw) {
+                self.draws.push_back((self.drawn, draw));
+            }
+            self.drawn += 1;
+            if budget.over() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether the first draw that is left is a prime of the kind, which is dropped then unless it is one; `None` if
+    /// none is left, or after the budget is over.
+    fn advance(&mut self, family: &Family, budget: Budget<'_>) -> Option<bool> {
+        let (_, draw) = self.draws.front()?;
+        if self.last.is_none() {
+            let is_prime = self.tests.as_mut()?.advance(|| budget.over())?;
+            if is_prime && family.is_safe {
+                self.last = Some(Candidates::new(vec![draw.clone()]));
+            } else if is_prime {
+                return Some(true);
+            }
+        }
+        if let Some(last) = &mut self.last {
+            if last.advance(|| budget.over())? {
+                return Some(true);
+            }
+            self.last = None;
+        }
+        self.draws.pop_front();
+        Some(false)
     }
 }
 
@@ -267,14 +305,16 @@ impl Search {
         let bits = family.base.bit_len() + 1;
         // One in bits ln 2 numbers is prime, and only those that are not even are drawn.
         let one = (bits as f64 * std::f64::consts::LN_2 / 2.0).max(1.0);
+        // A test of 1000 bits takes 30 us if eight are made at once, a third of a millisecond otherwise, and most draws
+        // fall to small factors: bouts of a few milliseconds.
+        let bout = (8 * (3_000 / bits).pow(3) as u64).clamp(4, 256);
+        let bout = if family.at_once() > 1 { bout.max(64) } else { bout };
         Self {
             mean: if family.is_safe { one * one } else { one },
             family: Arc::new(family),
             round,
             next: 0,
-            // A test of 1000 bits takes a third of a millisecond, and most draws fall to small factors: bouts of a few
-            // milliseconds.
-            bout: (8 * (3_000 / bits).pow(3) as u64).clamp(4, 256),
+            bout,
             paused: Vec::new(),
             under_way: Vec::new(),
             best: None,
@@ -296,7 +336,7 @@ impl Search {
                     began: at,
                     at,
                     end: self.next,
-                    trial: None,
+                    batch: None,
                 }
             }
             None => return None,
@@ -307,12 +347,12 @@ impl Search {
     }
 
     /// Takes in a bout; the prime, once it is certain that none was drawn before.
-    fn absorb(&mut self, mut bout: Bout, composites: u64, prime: Option<Natural>) -> Option<Natural> {
-        self.tested += composites;
+    fn absorb(&mut self, mut bout: Bout, at: u64, prime: Option<Natural>) -> Option<Natural> {
+        self.tested += at - bout.at;
         if let Some(index) = self.under_way.iter().position(|began| *began == bout.began) {
             self.under_way.swap_remove(index);
         }
-        bout.at += composites;
+        bout.at = at;
         match prime {
             Some(prime) if self.best.as_ref().is_none_or(|(at, _)| bout.at < *at) => self.best = Some((bout.at, prime)),
             Some(_) => {}
@@ -338,32 +378,33 @@ impl Plan for RandomPrime {
     }
 
     fn run(Slice(family, source, mut bout): Slice, budget: Budget<'_>) -> Partial {
-        let mut composites = 0;
-        while bout.at + composites < bout.end {
-            let draw = bout.round << 48 | (bout.at + composites);
-            let trial = bout.trial.take().or_else(|| {
-                let candidate = family.draw(source, draw);
-                Trial::new(&candidate, family.is_safe).map(|trial| (candidate, trial))
-            });
-            if let Some((candidate, mut trial)) = trial {
-                match trial.advance(|| budget.over()) {
-                    Some(true) => return Partial(bout, composites, Some(candidate)),
-                    Some(false) => {}
-                    None => {
-                        bout.trial = Some((candidate, trial));
-                        break;
+        let mut at = bout.at;
+        while at < bout.end {
+            let batch = bout.batch.get_or_insert_with(|| Box::new(Batch::new(at)));
+            if !batch.is_drawn(&family, source, bout.round, bout.end, budget) {
+                break;
+            }
+            while let Some((draw, _)) = batch.draws.front() {
+                at = *draw;
+                match batch.advance(&family, budget) {
+                    Some(true) => {
+                        let prime = batch.draws.pop_front().map(|(_, prime)| prime);
+                        return Partial(bout, at, prime);
                     }
+                    Some(false) => {}
+                    None => return Partial(bout, at, None),
                 }
             }
-            composites += 1;
+            at = batch.drawn;
+            bout.batch = None;
             if budget.over() {
                 break;
             }
         }
-        Partial(bout, composites, None)
+        Partial(bout, at, None)
     }
 
-    fn absorb(&mut self, Partial(bout, composites, prime): Partial) {
+    fn absorb(&mut self, Partial(bout, at, prime): Partial) {
         // Bouts of a search that is over may come back later.
         if self.answer.is_some() || bout.round != self.search.round {
             return;
@@ -380,7 +421,7 @@ impl Plan for RandomPrime {
         } else {
             share
         });
-        if let Some(prime) = self.search.absorb(bout, composites, prime) {
+        if let Some(prime) = self.search.absorb(bout, at, prime) {
             if self.is_last() {
                 self.answer = Some(prime);
                 self.progress = 1.0;
@@ -400,8 +441,8 @@ impl Plan for RandomPrime {
     }
 
     fn memory(&self, workers: usize) -> u64 {
-        // For every worker a draw, its reduction and a test.
-        (64 << 10) + (64 * self.bits as u64 / 8 + 4096) * (workers as u64 + 1)
+        // For every worker some draws, their reductions and tests.
+        (64 << 10) + (128 * self.bits as u64 / 8 + 4096) * (workers as u64 + 1)
     }
 }
 

@@ -290,7 +290,14 @@ pub(super) fn assert_agrees<R: Residues>(ring: &R, n: &Natural, [a, b]: [&Natura
 
 /// Whether `n` is a multiple of a prime other than itself that is below `limit` (at most 2^20) or not far above.
 pub(crate) fn has_small_factor(n: &Natural, limit: u64) -> bool {
-    let mut p = 1;
+    let is_even = !n.bit(0) && *n != Natural::from(2u8);
+    is_even || has_remainder(n, limit, |remainder| remainder == 0)
+}
+
+/// Whether an odd prime other than `n` that is below `limit` (at most 2^20) or not far above leaves a remainder that
+/// `is_meant`.
+pub(crate) fn has_remainder(n: &Natural, limit: u64, is_meant: impl Fn(u64) -> bool) -> bool {
+    let mut p = 2;
     while p < limit {
         // As many primes at once as a word holds: one pass over a long n for all of them.
         let (first, mut product) = (p, 1u64);
@@ -304,7 +311,7 @@ pub(crate) fn has_small_factor(n: &Natural, limit: u64) -> bool {
         let mut q = first;
         while q < p {
             q = known::next(q).expect("the table holds every prime up to p");
-            if remainder.is_multiple_of(q) && *n != Natural::from(q) {
+            if is_meant(remainder % q) && *n != Natural::from(q) {
                 return true;
             }
         }
