@@ -1,5 +1,5 @@
-//! One discriminant for one number: is the number a norm, and is one of the orders that this gives a small number times
-//! a prime?
+//! One discriminant for one number: is the number a norm, and which of the orders that this gives are a small number
+//! times one that may be prime?
 //!
 //! Sources: Cohen, "A Course in Computational Algebraic Number Theory", algorithm 1.5.3 (the algorithm of G.
 //! Cornacchia, modified) and section 9.2.3; the orders of the curves for -3 and -4 are those of Atkin and Morain,
@@ -10,8 +10,7 @@ use super::small_primes::{Removal, SmallPrimes, pieces_below};
 use super::square_roots::{Field, RootSearch, Roots};
 use super::step::{is_enough, order};
 use crate::primes::Natural;
-use crate::primes::primality::large::{Large, Residue};
-use crate::primes::primality::{bpsw::Test, is_prime_u64};
+use crate::primes::primality::is_prime_u64;
 use dashu_int::IBig;
 use dashu_int::ops::{BitTest, SquareRoot};
 use std::sync::Arc;
@@ -37,15 +36,10 @@ pub(crate) struct Attempt {
     search: Option<RootSearch>,
     /// The traces of the orders that are left, once they are known.
     traces: Option<Vec<IBig>>,
-    at: Option<(IBig, Work)>,
-}
-
-#[derive(Debug)]
-enum Work {
-    /// Small primes are taken out of the order.
-    Divide(Natural, Removal),
-    /// What is left is tested.
-    Test(Natural, Natural, Large, Test<Residue>),
+    /// The trace and its order, whose small primes are taken out.
+    at: Option<(IBig, Natural, Removal)>,
+    /// Those that may serve.
+    found: Vec<Order>,
 }
 
 impl Attempt {
@@ -61,6 +55,7 @@ impl Attempt {
             primes,
             traces: None,
             at: None,
+            found: Vec::new(),
         }
     }
 
@@ -69,9 +64,9 @@ impl Attempt {
         self.roots
     }
 
-    /// The order, or that none is good. `None` after `over`, which is asked every few microseconds, but for
+    /// The orders whose `q` has no small factor. `None` after `over`, which is asked every few microseconds, but for
     /// the end of a root: as many squarings as half the square of the twos of `n - 1`.
-    pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Option<Order>> {
+    pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<Vec<Order>> {
         // As measured: to take more out costs more than the tests that it saves.
         let pieces = pieces_below((self.field.n().bit_len() as u64).pow(2));
         loop {
@@ -82,44 +77,25 @@ impl Attempt {
                 }
                 continue;
             };
-            let Some((t, work)) = self.at.take() else {
+            let Some((t, order, mut removal)) = self.at.take() else {
                 let Some(t) = traces.pop() else {
-                    return Some(None);
+                    return Some(std::mem::take(&mut self.found));
                 };
                 if let Some(order) = order(self.field.n(), &t) {
                     let twos = order.trailing_zeros().unwrap_or(0);
                     let removal = Removal::new(&order >> twos);
-                    self.at = Some((t, Work::Divide(order, removal)));
+                    self.at = Some((t, order, removal));
                 }
                 continue;
             };
-            match work {
-                Work::Divide(order, mut removal) => {
-                    let Some(rest) = removal.advance(&self.primes, pieces, &mut over) else {
-                        self.at = Some((t, Work::Divide(order, removal)));
-                        return None;
-                    };
-                    if rest == order || !is_enough(&rest, self.field.n()) {
-                        continue;
-                    }
-                    match u64::try_from(&rest) {
-                        Ok(q) if is_prime_u64(q) => return Some(Some(found(t, &order, rest))),
-                        Ok(_) => {}
-                        Err(_) => {
-                            let large = Large::new(rest.clone());
-                            let test = large.start();
-                            self.at = Some((t, Work::Test(order, rest, large, test)));
-                        }
-                    }
-                }
-                Work::Test(order, rest, large, test) => match large.advance(test, &mut over) {
-                    Test::Done(true) => return Some(Some(found(t, &order, rest))),
-                    Test::Done(false) => {}
-                    test => {
-                        self.at = Some((t, Work::Test(order, rest, large, test)));
-                        return None;
-                    }
-                },
+            let Some(q) = removal.advance(&self.primes, pieces, &mut over) else {
+                self.at = Some((t, order, removal));
+                return None;
+            };
+            let serves = q != order && is_enough(&q, self.field.n());
+            if serves && u64::try_from(&q).map_or(true, is_prime_u64) {
+                let s = order / &q;
+                self.found.push(Order { t, s, q });
             }
         }
     }
@@ -146,10 +122,6 @@ impl Attempt {
         };
         Some(half.into_iter().flat_map(|t| [-t.clone(), t]).collect())
     }
-}
-
-fn found(t: IBig, order: &Natural, q: Natural) -> Order {
-    Order { t, s: order / &q, q }
 }
 
 /// `t` and `v` with `4 n = t^2 + d v^2`, by a root `b` of `-d` modulo `n`.

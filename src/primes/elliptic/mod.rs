@@ -8,8 +8,9 @@
 //! curves with complex multiplication, whose orders are known without counting.
 //!
 //! A [`Step`](step::Step) is one application of it. [`attempt`] looks for a discriminant with a good order, by
-//! [`square_roots`], [`construction`] makes the curve and the point, by a [`class_polynomial`] and one of its
-//! [`roots`]; [`step`] checks. None of these knows a slice: each goes on until it is to pause.
+//! [`square_roots`]; a [`Trial`](trial::Trial) tests orders; [`construction`] makes the curve and the point, by a
+//! [`class_polynomial`] and one of its [`roots`]; [`step`] checks. None of these knows a slice: each goes on until it
+//! is to pause.
 
 pub(crate) mod attempt;
 mod class_polynomial;
@@ -23,3 +24,4 @@ pub(crate) mod small_primes;
 pub(crate) mod square_roots;
 pub(crate) mod step;
 pub(crate) mod text;
+pub(crate) mod trial;

@@ -37,7 +37,7 @@ impl Field {
         }
     }
 
-    pub(super) fn n(&self) -> &Natural {
+    pub(crate) fn n(&self) -> &Natural {
         self.modulus.n()
     }
 
