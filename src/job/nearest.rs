@@ -216,6 +216,10 @@ impl<S: Side> Search<S> {
     pub(super) fn absorb(&mut self, Partial(found): Partial) -> Vec<Natural> {
         match found {
             Found::Window(window) => self.stage = Stage::Sieving(Some(window)),
+            Found::Candidates { distances, end } if distances.is_empty() => {
+                self.from = end;
+                self.stage = Stage::window(&self.n, self.wanted, end);
+            }
             Found::Candidates { distances, end } => {
                 self.stage = Stage::Testing(Testing::new(distances, end, self.n.bit_len(), self.wanted));
             }

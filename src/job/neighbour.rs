@@ -148,14 +148,15 @@ impl<S: Side> Plan for Neighbour<S> {
         if reader.u64()? != u64::from(S::UP) {
             return Err(Damaged::Kind);
         }
-        let state @ [from, _] = [reader.u64()?, reader.u64()?];
+        let state @ [from, tested] = [reader.u64()?, reader.u64()?];
         let n = reader.natural()?;
         reader.finish()?;
         if !S::UP && n <= Natural::from(2u8) {
             return Err(Damaged::Impossible("number"));
         }
         // Far beyond any gap that a search will ever cross, and far from the end of a word.
-        if from == 0 || from > 1 << 48 || (n.bit_len() <= 128 && from > 1) {
+        const FAR: u64 = 1 << 48;
+        if from == 0 || from > FAR || tested > FAR || (n.bit_len() <= 128 && from > 1) {
             return Err(Damaged::Impossible("distance"));
         }
         let mut plan = Self::new(n);

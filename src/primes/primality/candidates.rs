@@ -30,7 +30,7 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// How many numbers of as many bits are best tested at once.
+    /// How many numbers of as many bits, or one more, are best tested at once.
     pub(crate) fn at_once(bits: usize) -> usize {
         #[cfg(target_arch = "x86_64")]
         if Lanes::suit(bits) {
@@ -58,7 +58,9 @@ impl Candidates {
 
     /// Whether the [next](Self::next) number is prime; it is dropped then. `None` after `over`, which is asked every
     /// few multiplications, or if there is none.
-    pub(crate) fn advance(&mut self, mut over: impl FnMut() -> bool) -> Option<bool> {
+    pub(crate) fn advance(&mut self, over: impl FnMut() -> bool) -> Option<bool> {
+        #[cfg(target_arch = "x86_64")]
+        let mut over = over;
         #[cfg(target_arch = "x86_64")]
         if let Some(lanes) = &mut self.first_halves {
             self.passed = Some(lanes.advance(&mut over)?);
@@ -140,6 +142,15 @@ mod tests {
         let numbers = exponents.map(Natural::ones);
         let primes = exponents.map(|exponent| [89, 107, 127, 521].contains(&exponent));
         assert_eq!(verdicts(&numbers, || false), primes);
+    }
+
+    #[test]
+    fn a_number_may_be_a_bit_longer_than_was_asked() {
+        let together = |bits: &usize| Candidates::at_once(*bits) > 1;
+        if let Some(longest) = (1..20_000).rev().find(together) {
+            let numbers = vec![(Natural::ONE << longest) + 1u8; Candidates::at_once(longest)];
+            assert_eq!(Candidates::new(numbers).advance(|| true), None);
+        }
     }
 
     proptest! {

@@ -83,16 +83,16 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Whether numbers of as many bits can be tested, and take less time than one after the other.
+    /// Whether numbers of as many bits can be tested, and of one more, and take less time than one after the other.
     pub(super) fn suit(bits: usize) -> bool {
-        bits + 4 <= MOST * BITS && limbs::available()
+        bits + 5 <= MOST * BITS && limbs::available()
     }
 
-    /// Begins the tests of one to eight odd numbers above 1 of lengths that [suit](Self::suit).
+    /// Begins the tests of one to eight odd numbers above 1 that are at most a bit longer than [suits](Self::suit).
     pub(super) fn new(numbers: &[Natural]) -> Self {
         let bits = numbers.iter().map(|n| n.bit_len()).max().unwrap_or(0);
-        debug_assert!(Self::suit(bits) && (1..=LANES).contains(&numbers.len()));
         let limbs = (bits + 4).div_ceil(BITS);
+        debug_assert!(limbs <= MOST && limbs::available() && (1..=LANES).contains(&numbers.len()));
         let mut lanes = Self {
             n: vec![Row::ZERO; limbs],
             inverse: Row::ZERO,
