@@ -305,16 +305,20 @@ impl Search {
         let bits = family.base.bit_len() + 1;
         // One in bits ln 2 numbers is prime, and only those that are not even are drawn.
         let one = (bits as f64 * std::f64::consts::LN_2 / 2.0).max(1.0);
-        // A test of 1000 bits takes 30 us if eight are made at once, a third of a millisecond otherwise, and most draws
-        // fall to small factors: bouts of a few milliseconds.
-        let bout = (8 * (3_000 / bits).pow(3) as u64).clamp(4, 256);
-        let bout = if family.at_once() > 1 { bout.max(64) } else { bout };
+        // A test of 1000 bits takes 30 us if eight are made at once, a third of a millisecond otherwise. One of some
+        // eight draws has no small factor, one of a hundred if it is to be a safe prime: bouts of a few milliseconds,
+        // or of two batches of long numbers.
+        let draws = if family.is_safe { 100 } else { 8 };
+        let bout = match family.at_once() {
+            1 => (8 * (3_000 / bits).pow(3)).clamp(4, 256),
+            at_once => (6_000 / bits).clamp(2, 16) * at_once * draws,
+        };
         Self {
             mean: if family.is_safe { one * one } else { one },
             family: Arc::new(family),
             round,
             next: 0,
-            bout,
+            bout: bout as u64,
             paused: Vec::new(),
             under_way: Vec::new(),
             best: None,
